@@ -1,0 +1,1 @@
+//! Holds the criterion benches in `benches/`; has no code of its own.
