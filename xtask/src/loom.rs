@@ -1,0 +1,34 @@
+//! `cargo xtask loom`: explores the interleavings of each protocol with the loom suites.
+//!
+//! Called by `main.rs`, and by `ci.rs` at a low bound. A suite is a file `tests/loom_*.rs` under
+//! `#![cfg(tokengate_loom)]`, found by its name. The switch is the project's own cfg: `--cfg loom` would
+//! turn dependencies over to loom as well. Builds into a folder of its own, because of the flags.
+
+use xshell::{Shell, cmd};
+
+use crate::Outcome;
+use crate::source::{self, Suites};
+
+/// The bound that finds nearly all faults of a protocol within minutes.
+pub(crate) const USUAL_BOUND: u32 = 3;
+
+pub(crate) fn run(sh: &Shell, bound: u32) -> Outcome {
+    let suites = Suites::find(&source::files()?, |name| name.starts_with("loom_"));
+    if suites.is_empty() {
+        println!("no loom suites: no tests/loom_*.rs in any crate");
+        return Ok(());
+    }
+    let target = source::target_dir("loom");
+    let (packages, tests) = (suites.packages(), suites.tests());
+    // Link-time optimisation would take longer than it saves; the protocols' assertions stay on.
+    cmd!(
+        sh,
+        "cargo test --release --target-dir {target} {packages...} {tests...}"
+    )
+    .env("RUSTFLAGS", "--cfg tokengate_loom")
+    .env("LOOM_MAX_PREEMPTIONS", bound.to_string())
+    .env("CARGO_PROFILE_RELEASE_LTO", "off")
+    .env("CARGO_PROFILE_RELEASE_DEBUG_ASSERTIONS", "true")
+    .run()?;
+    Ok(())
+}
