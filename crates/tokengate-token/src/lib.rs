@@ -1,1 +1,64 @@
-//! tokengate-token.
+//! A task cell in one allocation: the token for the caller, the runnable for the executor.
+//!
+//! [`create`] turns a closure or a future into two halves. The [`Token`] is awaited, blocked on,
+//! killed or dropped by whoever made the call; the [`Runnable`] is queued and run, or abandoned, by
+//! whatever executor there is. The crate has no threads, no clock and no queue but the [`Inbox`] to
+//! build one on.
+//!
+//! Use it alone to give an executor or thread pool of your own handles that resolve exactly once,
+//! under any async runtime or none; the example on [`Token`] is a whole executor. With pinned
+//! workers, routing and guarded functions it is the crate `tokengate`.
+//!
+//! # Costs
+//!
+//! A token is one allocation of 112 bytes for bodies and results of up to 48, recycled by the
+//! thread that frees it (at most 2 MiB a thread). Its life takes two atomic read-modify-writes if
+//! nobody waits: the start and the end.
+//!
+//! # Consistency
+//!
+//! Making a token happens before its body runs; the body, and its arguments' destructors, happen
+//! before the token is seen as resolved, unless it was killed while it ran.
+#![doc = include_str!("STATE.md")]
+
+mod body;
+mod cell;
+mod context;
+mod error;
+mod extras;
+mod id;
+mod inbox;
+mod join;
+mod killer;
+mod memory;
+mod operation;
+mod runnable;
+mod state;
+mod sync;
+mod token;
+mod wait;
+mod weight;
+
+pub use body::{Async, Body, Fallible, FallibleAsync, IsResult, Plain, create};
+pub use cell::Place;
+pub use context::{before_wait, cancelled, current, set_before_wait};
+pub use error::{KillReason, Panic, RejectCause, Rejection, TokenError, panic_message};
+pub use id::TokenId;
+pub use inbox::{Inbox, Posted, RunnableList};
+pub use join::{JoinAll, get_all, join_all};
+pub use killer::Killer;
+pub use operation::Operation;
+pub use runnable::{Failure, FailureKind, Home, NoHome, Ran, Runnable, TaskRef};
+pub use token::{KillOnDrop, Status, Token, TokenState};
+pub use weight::Weight;
+
+/// Calls user code whose panic must not get any further: destructors and wakers.
+fn contain(call: impl FnOnce()) {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(call)) {
+        // A payload's destructor may panic too; what that gives is leaked, there is an end to it.
+        if let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+            std::mem::forget(second);
+        }
+    }
+}

@@ -1,0 +1,348 @@
+//! The cell: one allocation that holds header, body, result and the caller's waker.
+//!
+//! `create` makes one and gives its two halves: [`handle`] for the caller, [`run`] for whoever runs
+//! it; [`kill`] ends it from outside; [`task`] is the part that only async bodies have. The state
+//! word (`STATE.md`) says at each moment who may touch what; this file says where it is.
+//! It starts nothing and waits for nothing.
+
+pub(crate) mod handle;
+pub(crate) mod kill;
+pub(crate) mod run;
+pub(crate) mod task;
+
+use std::any::Any;
+use std::future::Future;
+use std::marker::PhantomData;
+use std::mem::ManuallyDrop;
+use std::ptr::{self, NonNull};
+use std::sync::Arc;
+use std::task::Waker;
+
+use crate::extras::Extras;
+use crate::memory::Block;
+use crate::runnable::{Home, Ran};
+use crate::state::State;
+use crate::sync::UnsafeCell;
+use crate::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
+use crate::sync::atomic::{AtomicPtr, AtomicU32};
+use crate::{Operation, TokenId};
+use handle::Handle;
+use task::Task;
+
+/// The part of a cell that does not depend on its types: 64 bytes.
+#[repr(C, align(16))]
+pub(crate) struct Header {
+    state: State,
+    /// See [`Place`]. Written by the scheduler, read by anybody.
+    place: AtomicU32,
+    /// The next runnable of a list. Belongs to whoever owns the runnable.
+    next: UnsafeCell<Option<NonNull<Header>>>,
+    vtable: &'static VTable,
+    id: TokenId,
+    operation: &'static Operation,
+    /// Null, or a leaked box; set at most once, freed with the cell.
+    extras: AtomicPtr<Extras>,
+    /// Who waits. Belongs to the handle while `WAKER` is clear, else to whoever resolves.
+    waker: UnsafeCell<Option<Waker>>,
+    /// Takes no space: stands for the stage, so that the model checker sees accesses to it. The
+    /// body belongs to whoever claimed the start or the kill, or to the owner of the runnable of a
+    /// started async body; the result belongs to the handle once `RESOLVED` is set, or to whoever
+    /// resolved if the handle was closed by then.
+    stage: UnsafeCell<()>,
+}
+
+/// What depends on the types, for those who do not know them.
+pub(crate) struct VTable {
+    /// Runs the body, or the next poll of it. Consumes the runnable half.
+    pub(crate) run: unsafe fn(NonNull<Header>, &Arc<dyn Home>) -> Ran,
+    /// Drops the body in place and contains its panic.
+    drop_body: unsafe fn(NonNull<Header>),
+    block: Block,
+    /// For async bodies, where the [`Task`] is, in bytes from the header.
+    task_offset: Option<usize>,
+}
+
+/// The typed cell. `A` is [`Task`] for async bodies and `()` for the others.
+#[repr(C)]
+struct Cell<B, R, A> {
+    header: Header,
+    stage: ManuallyDrop<Stage<B, R>>,
+    task: A,
+}
+
+/// What is in a cell: first the body, then what it gave.
+union Stage<B, R> {
+    _body: ManuallyDrop<B>,
+    _result: ManuallyDrop<R>,
+    _panic: ManuallyDrop<Box<dyn Any + Send>>,
+}
+
+/// Bodies with more than this are boxed, so that the result's place follows from its own type.
+const BODY_ALIGN: usize = 16;
+
+impl<B, R, A> Cell<B, R, A> {
+    const BLOCK: Block = Block::of(std::alloc::Layout::new::<Self>());
+    /// The stage is where [`result_offset`] says, also seen from a handle that does not know `B`.
+    const CHECKED: () = {
+        assert!(align_of::<B>() <= BODY_ALIGN);
+        assert!(std::mem::offset_of!(Self, stage) == result_offset::<R>());
+    };
+}
+
+/// Where the stage of a cell with results of type `R` is, in bytes from the header.
+const fn result_offset<R>() -> usize {
+    size_of::<Header>().next_multiple_of(align_of::<R>())
+}
+
+/// The domain a token was routed to, and how far it came, as the scheduler last wrote it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    /// The domain's index, counted from 0; none before routing.
+    pub domain: Option<u16>,
+    /// Whether it was posted to a mailbox.
+    pub published: bool,
+    /// Whether it holds a credit, to be given back when it is taken.
+    pub credit: bool,
+}
+
+const PUBLISHED: u32 = 1 << 31;
+const CREDIT: u32 = 1 << 30;
+
+impl Place {
+    fn pack(self) -> u32 {
+        let domain = self.domain.map_or(0, |domain| u32::from(domain) + 1);
+        domain | if self.published { PUBLISHED } else { 0 } | if self.credit { CREDIT } else { 0 }
+    }
+
+    fn unpack(word: u32) -> Self {
+        let domain = word & !(PUBLISHED | CREDIT);
+        Self {
+            domain: domain.checked_sub(1).map(|domain| domain as u16),
+            published: word & PUBLISHED != 0,
+            credit: word & CREDIT != 0,
+        }
+    }
+}
+
+impl Header {
+    pub(crate) fn state(&self) -> &State {
+        &self.state
+    }
+
+    pub(crate) fn id(&self) -> TokenId {
+        self.id
+    }
+
+    pub(crate) fn operation(&self) -> &'static Operation {
+        self.operation
+    }
+
+    pub(crate) fn vtable(&self) -> &'static VTable {
+        self.vtable
+    }
+
+    pub(crate) fn is_async(&self) -> bool {
+        self.vtable.task_offset.is_some()
+    }
+
+    /// Relaxed, both: the place is information; who needs it exactly is ordered by publication.
+    pub(crate) fn place(&self) -> Place {
+        Place::unpack(self.place.load(Relaxed))
+    }
+
+    pub(crate) fn set_place(&self, place: Place) {
+        self.place.store(place.pack(), Relaxed);
+    }
+
+    /// The link of the list that the runnable is in; only for the runnable's owner.
+    pub(crate) fn next(&self) -> &UnsafeCell<Option<NonNull<Header>>> {
+        &self.next
+    }
+
+    /// The extras, if there are any.
+    #[inline]
+    #[expect(unsafe_code, reason = "the box lives as long as the cell")]
+    pub(crate) fn extras_if_any(&self) -> Option<&Extras> {
+        // Acquire: pairs with the exchange in `extras`, so that the box's content is visible.
+        let extras = self.extras.load(Acquire);
+        // SAFETY: null, or from `Box::into_raw` in `extras`; freed by `free_cell` only.
+        unsafe { extras.as_ref() }
+    }
+
+    /// The extras, made now if need be.
+    #[cold]
+    #[expect(unsafe_code, reason = "the box lives as long as the cell")]
+    pub(crate) fn extras(&self) -> &Extras {
+        if let Some(extras) = self.extras_if_any() {
+            return extras;
+        }
+        let fresh = Box::into_raw(Box::default());
+        // Release pairs with the Acquire loads of those who find it here; Acquire with the Release
+        // of whoever was first.
+        let winner = match self
+            .extras
+            .compare_exchange(ptr::null_mut(), fresh, AcqRel, Acquire)
+        {
+            Ok(_) => fresh,
+            Err(first) => {
+                // SAFETY: `fresh` is ours: it was not published.
+                drop(unsafe { Box::from_raw(fresh) });
+                first
+            }
+        };
+        // SAFETY: not null, and freed by `free_cell` only.
+        unsafe { &*winner }
+    }
+}
+
+/// Makes the cell of a sync body.
+#[inline(always)]
+pub(crate) fn create_sync<F, T, E>(
+    operation: &'static Operation,
+    body: F,
+) -> (Handle<T, E>, NonNull<Header>)
+where
+    F: FnOnce() -> Result<T, E> + Send + 'static,
+    T: Send + 'static,
+    E: Send + 'static,
+{
+    if align_of::<F>() > BODY_ALIGN {
+        new_sync(operation, Box::new(body))
+    } else {
+        new_sync(operation, body)
+    }
+}
+
+#[inline(always)]
+fn new_sync<F, T, E>(operation: &'static Operation, body: F) -> (Handle<T, E>, NonNull<Header>)
+where
+    F: FnOnce() -> Result<T, E> + Send + 'static,
+    T: Send + 'static,
+    E: Send + 'static,
+{
+    struct Sync<F, T, E>(PhantomData<(F, T, E)>);
+    impl<F, T, E> Sync<F, T, E>
+    where
+        F: FnOnce() -> Result<T, E> + Send + 'static,
+    {
+        const VTABLE: &'static VTable = &VTable {
+            run: run::run_sync::<F, T, E>,
+            drop_body: run::drop_body::<F, Result<T, E>>,
+            block: Cell::<F, Result<T, E>, ()>::BLOCK,
+            task_offset: None,
+        };
+    }
+    let header = new_cell::<F, Result<T, E>, ()>(operation, Sync::<F, T, E>::VTABLE, body, ());
+    (Handle::new(header), header)
+}
+
+/// Makes the cell of an async body.
+pub(crate) fn create_async<F, T, E>(
+    operation: &'static Operation,
+    body: F,
+) -> (Handle<T, E>, NonNull<Header>)
+where
+    F: Future<Output = Result<T, E>> + Send + 'static,
+    T: Send + 'static,
+    E: Send + 'static,
+{
+    if align_of::<F>() > BODY_ALIGN {
+        new_async(operation, Box::pin(body))
+    } else {
+        new_async(operation, body)
+    }
+}
+
+fn new_async<F, T, E>(operation: &'static Operation, body: F) -> (Handle<T, E>, NonNull<Header>)
+where
+    F: Future<Output = Result<T, E>> + Send + 'static,
+    T: Send + 'static,
+    E: Send + 'static,
+{
+    struct Async<F, T, E>(PhantomData<(F, T, E)>);
+    impl<F, T, E> Async<F, T, E>
+    where
+        F: Future<Output = Result<T, E>> + Send + 'static,
+    {
+        const VTABLE: &'static VTable = &VTable {
+            run: task::run_async::<F, T, E>,
+            drop_body: run::drop_body::<F, Result<T, E>>,
+            block: Cell::<F, Result<T, E>, Task>::BLOCK,
+            task_offset: Some(std::mem::offset_of!(Cell<F, Result<T, E>, Task>, task)),
+        };
+    }
+    let vtable = Async::<F, T, E>::VTABLE;
+    let header = new_cell::<F, Result<T, E>, Task>(operation, vtable, body, Task::new());
+    (Handle::new(header), header)
+}
+
+#[inline(always)]
+#[expect(unsafe_code, reason = "initialises fresh memory")]
+fn new_cell<B, R, A>(
+    operation: &'static Operation,
+    vtable: &'static VTable,
+    body: B,
+    task: A,
+) -> NonNull<Header> {
+    const { Cell::<B, R, A>::CHECKED };
+    let cell = Cell::<B, R, A>::BLOCK.allocate().cast::<Cell<B, R, A>>();
+    let fresh = Cell::<B, R, A> {
+        header: Header {
+            state: State::new(),
+            place: AtomicU32::new(0),
+            next: UnsafeCell::new(None),
+            vtable,
+            id: TokenId::next(),
+            operation,
+            extras: AtomicPtr::new(ptr::null_mut()),
+            waker: UnsafeCell::new(None),
+            stage: UnsafeCell::new(()),
+        },
+        stage: ManuallyDrop::new(Stage {
+            _body: ManuallyDrop::new(body),
+        }),
+        task,
+    };
+    // SAFETY: the block was made for this layout and nobody else uses it.
+    unsafe { cell.write(fresh) };
+    cell.cast()
+}
+
+/// Frees the cell; body, result and waker are gone by now.
+///
+/// # Safety
+///
+/// 1. The caller's step on the state word was the last one: both halves have let go and no killer
+///    is inside.
+/// 2. The stage holds nothing that must be dropped.
+#[inline(always)]
+#[expect(unsafe_code, reason = "gives the memory back")]
+pub(crate) unsafe fn free_cell(header: NonNull<Header>) {
+    // SAFETY: the cell is alive until the end of this function (obligation 1).
+    let alive = unsafe { header.as_ref() };
+    let block = alive.vtable.block;
+    if alive.extras_if_any().is_some() {
+        free_extras(alive);
+    }
+    if cfg!(tokengate_loom) {
+        // loom's cells track their end.
+        // SAFETY: nobody uses the header any more (obligation 1).
+        unsafe { ptr::drop_in_place(header.as_ptr()) };
+    }
+    // SAFETY: a block of this size was allocated for it, and nobody uses it (obligation 1).
+    unsafe { block.free(header.cast()) }
+}
+
+/// Empties the killers' slot, then drops the extras.
+#[cold]
+#[expect(unsafe_code, reason = "takes the box back")]
+fn free_extras(header: &Header) {
+    if let Some(slot) = header.extras().killer().get() {
+        // After this no killer reaches the cell.
+        slot.clear();
+    }
+    // Relaxed: the caller's last step on the state word ordered every other access before this.
+    let extras = header.extras.swap(ptr::null_mut(), Relaxed);
+    // SAFETY: from `Box::into_raw`, and taken out, so nobody else drops it.
+    drop(unsafe { Box::from_raw(extras) });
+}

@@ -1,0 +1,302 @@
+//! The part that only async bodies have: polls, wakers, the way home.
+//!
+//! Called through the vtable by `Runnable`, and by wakers from any thread. Keeps: the future is
+//! polled and dropped only by the owner of the runnable; a wake-up gives at most one runnable; the
+//! runnable half lets go when the body is done and the last waker is gone.
+
+use std::future::Future;
+use std::mem::ManuallyDrop;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::ptr::NonNull;
+use std::sync::Arc;
+use std::task::{Context, Poll, RawWaker, RawWakerVTable, Waker};
+
+use super::{Header, run};
+use crate::runnable::{Home, Ran, Runnable, TaskRef};
+use crate::state::{State, Suspend};
+use crate::sync::UnsafeCell;
+use crate::sync::atomic::AtomicUsize;
+use crate::sync::atomic::Ordering::{AcqRel, Relaxed};
+use crate::{contain, context};
+
+/// What an async cell has beside the stage.
+pub(super) struct Task {
+    /// One for the execution, one for each waker and each [`TaskRef`].
+    references: AtomicUsize,
+    /// Set by the runner before the first suspension; not changed after that. Read by whoever was
+    /// given the runnable by `SCHEDULED`, which happens after that suspension.
+    home: UnsafeCell<Option<Arc<dyn Home>>>,
+    /// The key under which the home keeps the body; touched by the runnable's owner only.
+    seat: UnsafeCell<usize>,
+}
+
+impl Task {
+    pub(super) fn new() -> Self {
+        Self {
+            references: AtomicUsize::new(1),
+            home: UnsafeCell::new(None),
+            seat: UnsafeCell::new(0),
+        }
+    }
+}
+
+/// The task of an async cell.
+///
+/// # Safety
+///
+/// The cell is async, and alive for as long as the reference is used.
+#[expect(unsafe_code, reason = "an offset inside the cell")]
+unsafe fn task_of<'a>(cell: NonNull<Header>) -> &'a Task {
+    // SAFETY: as the caller says.
+    let offset = unsafe { cell.as_ref() }.vtable.task_offset;
+    let offset = offset.expect("only async cells have a task");
+    // SAFETY: inside the cell's allocation.
+    let task = unsafe { cell.byte_add(offset) }.cast::<Task>();
+    // SAFETY: initialised with the cell; only shared references to it exist.
+    unsafe { task.as_ref() }
+}
+
+/// Polls an async body. Consumes the runnable half, unless it gives it back.
+///
+/// # Safety
+///
+/// 1. The caller owns the runnable half and gives it up.
+/// 2. The cell was made by `new_async` with these types.
+#[expect(unsafe_code, reason = "owns the runnable half of a cell")]
+pub(super) unsafe fn run_async<F, T, E>(cell: NonNull<Header>, home: &Arc<dyn Home>) -> Ran
+where
+    F: Future<Output = Result<T, E>> + Send + 'static,
+{
+    // SAFETY: alive until the runnable half lets go (obligation 1); not used after that.
+    let header = unsafe { cell.as_ref() };
+    if header.state.load().started() {
+        if !header.state.resume() {
+            // SAFETY: a runnable of a started body owns the future.
+            unsafe { drop_future(cell) };
+            return Ran::Dropped;
+        }
+    } else if !header.state.start() {
+        // SAFETY: the execution's reference is given up with the half (obligation 1).
+        unsafe { drop_reference(cell) };
+        return Ran::Tombstone;
+    }
+    let future = run::stage_of::<Result<T, E>>(cell).cast::<F>();
+    let polled = context::enter(cell, || {
+        header.stage.with_mut(|_| {
+            // SAFETY: the vtable's functions uphold what a waker needs; the execution's reference
+            // outlives this borrowed one, which is not dropped.
+            let waker = ManuallyDrop::new(unsafe { Waker::from_raw(raw_waker(cell)) });
+            let mut context = Context::from_waker(&waker);
+            catch_unwind(AssertUnwindSafe(|| {
+                // SAFETY: the stage holds the future (obligation 2), ours while `RUNNING` is.
+                let future = unsafe { &mut *future.as_ptr() };
+                // SAFETY: it is not moved from here until it is dropped in place.
+                unsafe { Pin::new_unchecked(future) }.poll(&mut context)
+            }))
+        })
+    });
+    let returned = match polled {
+        // SAFETY: the half and the future are ours.
+        Ok(Poll::Pending) => return unsafe { suspend(cell, home) },
+        Ok(Poll::Ready(result)) => Ok(result),
+        Err(panic) => Err(panic),
+    };
+    context::enter(cell, || {
+        // SAFETY: ours, and not polled again.
+        unsafe { run::drop_body::<F, Result<T, E>>(cell) };
+    });
+    // SAFETY: still ours.
+    unsafe { leave_home(cell) };
+    // SAFETY: the start was claimed, the stage is empty, and `complete_watched` does not release.
+    unsafe { run::finish(cell, returned, home, State::complete_watched) }
+}
+
+/// Ends a poll that returned `Pending`.
+///
+/// # Safety
+///
+/// The caller owns the runnable half, is in `RUNNING`, and gives the half up.
+#[expect(unsafe_code, reason = "hands the runnable half to the next waker")]
+unsafe fn suspend(cell: NonNull<Header>, home: &Arc<dyn Home>) -> Ran {
+    // SAFETY: alive while the half is ours.
+    let (header, task) = (unsafe { cell.as_ref() }, unsafe { task_of(cell) });
+    let first = task.home.with_mut(|slot| {
+        // SAFETY: wakers read it only after this runner's suspension, and nobody else writes it.
+        let slot = unsafe { &mut *slot };
+        let first = slot.is_none();
+        if first {
+            *slot = Some(home.clone());
+        }
+        first
+    });
+    if first {
+        // SAFETY: the cell is async, and the execution's reference keeps it alive.
+        let seat = home.seat(unsafe { new_reference(cell) });
+        // SAFETY: only the runnable's owner touches the seat.
+        task.seat.with_mut(|slot| unsafe { *slot = seat });
+    }
+    match header.state.suspend() {
+        Suspend::Suspended => Ran::Suspended,
+        // SAFETY: the half is still ours.
+        Suspend::Again => Ran::Again(unsafe { Runnable::from_raw(cell) }),
+        Suspend::Killed => {
+            // SAFETY: the half and the future are still ours.
+            unsafe { drop_future(cell) };
+            Ran::Dropped
+        }
+    }
+}
+
+/// Drops the future of a token that was ended from outside, and lets go.
+///
+/// # Safety
+///
+/// The caller owns the runnable half of a started async body and gives it up.
+#[expect(unsafe_code, reason = "owns the runnable half of a cell")]
+pub(super) unsafe fn drop_future(cell: NonNull<Header>) {
+    // SAFETY: alive while the half is ours.
+    let header = unsafe { cell.as_ref() };
+    context::enter(cell, || {
+        // SAFETY: the runnable's owner owns the future.
+        unsafe { (header.vtable.drop_body)(cell) };
+    });
+    // SAFETY: still ours.
+    unsafe { leave_home(cell) };
+    // SAFETY: the execution's reference is given up with the half.
+    unsafe { drop_reference(cell) };
+}
+
+/// Gives the seat back, if the body was ever suspended.
+///
+/// # Safety
+///
+/// The caller owns the runnable half of an async cell.
+#[expect(unsafe_code, reason = "reads what belongs to the runnable's owner")]
+unsafe fn leave_home(cell: NonNull<Header>) {
+    // SAFETY: alive while the half is the caller's.
+    let task = unsafe { task_of(cell) };
+    task.home.with(|home| {
+        // SAFETY: written by an earlier owner of the runnable only.
+        if let Some(home) = unsafe { &*home } {
+            // SAFETY: only the runnable's owner touches the seat.
+            let seat = task.seat.with(|seat| unsafe { *seat });
+            home.leave(seat);
+        }
+    });
+}
+
+/// Posts a runnable to the home of its body.
+///
+/// # Safety
+///
+/// The cell is async, was suspended before, and the caller has a counted reference until this
+/// returns: the posted runnable may have run to its end by then.
+#[expect(unsafe_code, reason = "reads the home in the cell")]
+pub(super) unsafe fn post_home(cell: NonNull<Header>, runnable: Runnable) {
+    // SAFETY: as the caller says.
+    let task = unsafe { task_of(cell) };
+    task.home.with(|home| {
+        // SAFETY: written before the suspension that the caller's step on the word happened after,
+        // and not written again.
+        let home = unsafe { &*home }.as_ref();
+        home.expect("set at the first suspension").post(runnable);
+    });
+}
+
+/// A further counted reference.
+///
+/// # Safety
+///
+/// The cell is async, and the caller has a reference that keeps it alive.
+#[expect(unsafe_code, reason = "counts a reference to the cell")]
+pub(crate) unsafe fn new_reference(cell: NonNull<Header>) -> TaskRef {
+    // Relaxed: the caller's own reference orders this before the last drop.
+    // SAFETY: as the caller says.
+    let before = unsafe { task_of(cell) }.references.fetch_add(1, Relaxed);
+    if before > usize::MAX / 2 {
+        // Leaked wakers by the quintillion: going on could free a cell in use.
+        std::process::abort();
+    }
+    // SAFETY: counted just now.
+    unsafe { TaskRef::from_raw(cell) }
+}
+
+/// Gives up one reference; the last one lets go of the runnable half.
+///
+/// # Safety
+///
+/// The cell is async, and the reference is the caller's. The execution's own is given up only when
+/// the body is gone.
+#[expect(unsafe_code, reason = "ends the caller's right to the cell")]
+pub(crate) unsafe fn drop_reference(cell: NonNull<Header>) {
+    // AcqRel: what others did with the cell under their references happens before the release.
+    // SAFETY: alive by the caller's reference.
+    let before = unsafe { task_of(cell) }.references.fetch_sub(1, AcqRel);
+    if before == 1 {
+        // The home goes with the last reference: a waker may still be inside `post_home` before.
+        // SAFETY: alive until the release below.
+        let task = unsafe { task_of(cell) };
+        // SAFETY: no other reference exists, and whoever uses the home has one.
+        let home = task.home.with_mut(|home| unsafe { &mut *home }.take());
+        // SAFETY: the last reference is the runnable half.
+        unsafe { run::release(cell) };
+        contain(|| drop(home));
+    }
+}
+
+static WAKER_VTABLE: RawWakerVTable =
+    RawWakerVTable::new(clone_waker, wake, wake_by_ref, drop_waker);
+
+fn raw_waker(cell: NonNull<Header>) -> RawWaker {
+    RawWaker::new(cell.as_ptr().cast_const().cast(), &WAKER_VTABLE)
+}
+
+fn cell_of(data: *const ()) -> NonNull<Header> {
+    NonNull::new(data.cast_mut().cast()).expect("wakers are made from cells")
+}
+
+/// # Safety
+///
+/// `data` is a cell that the caller's waker has a reference to.
+#[expect(unsafe_code, reason = "part of a raw waker")]
+unsafe fn clone_waker(data: *const ()) -> RawWaker {
+    // SAFETY: as the caller says.
+    let reference = unsafe { new_reference(cell_of(data)) };
+    raw_waker(reference.into_raw())
+}
+
+/// # Safety
+///
+/// As [`clone_waker`]; the reference is given up.
+#[expect(unsafe_code, reason = "part of a raw waker")]
+unsafe fn wake(data: *const ()) {
+    // SAFETY: as the caller says.
+    unsafe { wake_by_ref(data) }
+    // SAFETY: as the caller says.
+    unsafe { drop_waker(data) }
+}
+
+/// # Safety
+///
+/// As [`clone_waker`].
+#[expect(unsafe_code, reason = "part of a raw waker")]
+unsafe fn wake_by_ref(data: *const ()) {
+    let cell = cell_of(data);
+    // SAFETY: alive by the waker's reference.
+    if unsafe { cell.as_ref() }.state.wake() {
+        // SAFETY: the wake-up gave the runnable to us.
+        let runnable = unsafe { Runnable::from_raw(cell) };
+        // SAFETY: it was suspended, and is alive by the waker's reference.
+        unsafe { post_home(cell, runnable) };
+    }
+}
+
+/// # Safety
+///
+/// As [`clone_waker`]; the reference is given up.
+#[expect(unsafe_code, reason = "part of a raw waker")]
+unsafe fn drop_waker(data: *const ()) {
+    // SAFETY: as the caller says.
+    unsafe { drop_reference(cell_of(data)) }
+}

@@ -1,0 +1,76 @@
+//! What a thread knows about the token that it runs, and about calls that it has not published.
+//!
+//! The runner sets the present token for the time of a body; `cancelled()` and `current()` read it.
+//! A scheduler that defers publication installs a hook which is called before this thread waits.
+//! Neither has a destructor, so both work while the thread ends.
+
+use std::cell::Cell;
+use std::ptr::{self, NonNull};
+
+use crate::cell::Header;
+use crate::{Operation, TokenId};
+
+thread_local! {
+    static PRESENT: Cell<*const Header> = const { Cell::new(ptr::null()) };
+    static BEFORE_WAIT: Cell<Option<fn()>> = const { Cell::new(None) };
+}
+
+/// Whether the token whose body runs on this thread has been ended from outside.
+///
+/// True after a kill: the caller has its answer already, and what the body returns is dropped. A
+/// body that takes long asks this from time to time and returns early. Outside a body it is false.
+/// Costs a thread-local read and one load.
+///
+/// ```
+/// assert!(!tokengate_token::cancelled());
+/// ```
+#[inline]
+pub fn cancelled() -> bool {
+    with_present(|header| header.state().load().resolved()).unwrap_or(false)
+}
+
+/// The id and operation of the token whose body runs on this thread.
+///
+/// ```
+/// assert!(tokengate_token::current().is_none());
+/// ```
+pub fn current() -> Option<(TokenId, &'static Operation)> {
+    with_present(|header| (header.id(), header.operation()))
+}
+
+/// Installs what this thread does before it waits for a token, gives the hook before.
+///
+/// For schedulers that defer publication: the hook publishes, so that no thread waits for a token
+/// that only it can publish. It must not panic.
+pub fn set_before_wait(hook: Option<fn()>) -> Option<fn()> {
+    BEFORE_WAIT.replace(hook)
+}
+
+/// Runs the hook of [`set_before_wait`], if there is one.
+#[inline]
+pub fn before_wait() {
+    if let Some(hook) = BEFORE_WAIT.get() {
+        hook();
+    }
+}
+
+/// Runs `body` with `header` as this thread's present token, and puts the one before back.
+#[inline(always)]
+pub(crate) fn enter<R>(header: NonNull<Header>, body: impl FnOnce() -> R) -> R {
+    struct Restore(*const Header);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            PRESENT.set(self.0);
+        }
+    }
+    let _restore = Restore(PRESENT.replace(header.as_ptr()));
+    body()
+}
+
+#[expect(unsafe_code, reason = "the present token is alive while its body runs")]
+fn with_present<R>(read: impl FnOnce(&Header) -> R) -> Option<R> {
+    let header = NonNull::new(PRESENT.get().cast_mut())?;
+    // SAFETY: `enter` is called by the runner of a body, which has not released its half yet, and
+    // restores the value before that ends: the cell is alive, and only shared access is given.
+    Some(read(unsafe { header.as_ref() }))
+}

@@ -1,0 +1,125 @@
+//! Waits for many tokens and is woken once.
+//!
+//! Each unfinished token gets a waker that counts down; the last one wakes the waiter. So the
+//! waiter pays one wake-up, not one for each token.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::AcqRel;
+use std::task::{Context, Poll, Wake, Waker};
+
+use crate::token::Token;
+use crate::{TokenError, context as publication, wait};
+
+/// Blocks until every token has resolved; gives the results in the order of the tokens.
+///
+/// The thread is woken once, when the last of them resolves.
+///
+/// ```
+/// use tokengate_token::{create, get_all, NoHome, Operation, Plain};
+/// static OP: Operation = Operation::new("example");
+/// let (tokens, runnables): (Vec<_>, Vec<_>) =
+///     (0..4).map(|n| create(&OP, Plain::new(move || n * n))).unzip();
+/// for runnable in runnables {
+///     let _ = runnable.run(&NoHome::shared());
+/// }
+/// let squares: Result<Vec<i32>, _> = get_all(tokens).into_iter().collect();
+/// assert_eq!(squares.unwrap(), [0, 1, 4, 9]);
+/// ```
+pub fn get_all<T, E>(
+    tokens: impl IntoIterator<Item = Token<T, E>>,
+) -> Vec<Result<T, TokenError<E>>> {
+    let mut all = join_all(tokens);
+    let mut results = None;
+    wait::park_with(|parker, waker| {
+        let mut context = Context::from_waker(waker);
+        results = loop {
+            match Pin::new(&mut all).poll(&mut context) {
+                Poll::Ready(results) => break Some(results),
+                Poll::Pending => parker.park(),
+            }
+        };
+    });
+    results.unwrap_or_default()
+}
+
+/// Waits for every token; gives the results in the order of the tokens.
+///
+/// The task is woken once, when the last of them resolves.
+///
+/// # Cancel safety
+///
+/// Dropping the future detaches the tokens.
+pub fn join_all<T, E>(tokens: impl IntoIterator<Item = Token<T, E>>) -> JoinAll<T, E> {
+    JoinAll {
+        tokens: tokens.into_iter().collect(),
+    }
+}
+
+/// The future of [`join_all`].
+#[must_use = "futures do nothing unless awaited; dropping it detaches the tokens"]
+pub struct JoinAll<T, E> {
+    tokens: Vec<Token<T, E>>,
+}
+
+/// Wakes the waiter when it has been woken as often as was announced.
+struct Countdown {
+    left: AtomicUsize,
+    waiter: Waker,
+}
+
+impl Countdown {
+    /// Takes `count` off. AcqRel: the last one sees what all tokens wrote before they resolved.
+    fn take(&self, count: usize) {
+        if self.left.fetch_sub(count, AcqRel) == count {
+            self.waiter.wake_by_ref();
+        }
+    }
+}
+
+impl Wake for Countdown {
+    fn wake(self: Arc<Self>) {
+        self.take(1);
+    }
+}
+
+impl<T, E> Future for JoinAll<T, E> {
+    type Output = Vec<Result<T, TokenError<E>>>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        publication::before_wait();
+        let tokens = &mut self.get_mut().tokens;
+        let open = tokens.iter().filter(|token| !token.is_finished()).count();
+        if open > 0 {
+            let countdown = Arc::new(Countdown {
+                // One more than can be taken off below, so that it does not end before all are in.
+                left: AtomicUsize::new(open + 1),
+                waiter: context.waker().clone(),
+            });
+            let waker = Waker::from(countdown.clone());
+            let registered = tokens
+                .iter_mut()
+                .map(|token| token.watch(&waker))
+                .filter(|&registered| registered)
+                .count();
+            // Those that resolved meanwhile do not count down themselves.
+            let early = open - registered;
+            if registered > 0 {
+                countdown.take(early + 1);
+                return Poll::Pending;
+            }
+        }
+        Poll::Ready(tokens.drain(..).map(Token::take_resolved).collect())
+    }
+}
+
+impl<T, E> fmt::Debug for JoinAll<T, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("JoinAll")
+            .field("tokens", &self.tokens.len())
+            .finish()
+    }
+}

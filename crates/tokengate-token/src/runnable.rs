@@ -1,0 +1,326 @@
+//! The routed half of a token: it is run or abandoned, nothing else.
+//!
+//! Held by mailboxes, deques and workers. At most one exists for a token. Dropping it abandons the
+//! token, which resolves as killed: no handle is lost with a queue.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::mem::ManuallyDrop;
+use std::ptr::NonNull;
+use std::sync::Arc;
+
+use crate::cell::{Header, Place, kill, task};
+use crate::error::RejectCause;
+use crate::extras::Ending;
+use crate::{Operation, TokenId};
+
+/// The right to run a token's body, or the next poll of it.
+///
+/// ```
+/// use tokengate_token::{create, NoHome, Operation, Plain, Ran};
+/// static OP: Operation = Operation::new("example");
+/// let (token, runnable) = create(&OP, Plain::new(|| 21 * 2));
+/// assert!(matches!(runnable.run(&NoHome::shared()), Ran::Completed));
+/// assert_eq!(token.get().unwrap(), 42);
+/// ```
+pub struct Runnable {
+    cell: NonNull<Header>,
+}
+
+/// What came of a [`Runnable::run`].
+#[must_use = "`Again` holds the runnable: dropping it kills the token"]
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Ran {
+    /// The body returned a value, and is gone.
+    Completed,
+    /// The body returned an error, and is gone.
+    Failed,
+    /// The body panicked, and is gone.
+    Panicked,
+    /// The token had been ended or started elsewhere: nothing was run.
+    Tombstone,
+    /// An async body was ended from outside, and its future dropped here.
+    Dropped,
+    /// An async body waits; its waker will post it to its home.
+    Suspended,
+    /// An async body was woken while it was polled: run it again when it is its turn.
+    Again(Runnable),
+}
+
+/// Where an async body lives between two polls; given to each [`Runnable::run`].
+///
+/// All methods may be called from any thread, also while it ends, and must not panic or block.
+pub trait Home: Send + Sync + 'static {
+    /// A woken or killed async body: run this soon, in the same place.
+    fn post(&self, runnable: Runnable);
+
+    /// Called before a body is suspended for the first time; gives the key for [`leave`](Self::leave).
+    ///
+    /// Who keeps `task` can reach the suspended body. The default keeps nothing.
+    fn seat(&self, task: TaskRef) -> usize {
+        drop(task);
+        0
+    }
+
+    /// The body that took this seat is gone.
+    fn leave(&self, seat: usize) {
+        let _ = seat;
+    }
+
+    /// A token failed or panicked, and its handle was dropped without reading that.
+    fn unobserved(&self, failure: &Failure) {
+        let _ = failure;
+    }
+}
+
+/// A home for those who run no async bodies: what is posted to it is abandoned.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct NoHome;
+
+impl NoHome {
+    /// One, shared, in the form that [`Runnable::run`] takes.
+    pub fn shared() -> Arc<dyn Home> {
+        Arc::new(Self)
+    }
+}
+
+impl Home for NoHome {
+    fn post(&self, runnable: Runnable) {
+        runnable.kill("its executor has no home for async bodies; give `run` a home that queues");
+    }
+}
+
+/// A failure that nobody read.
+#[derive(Clone, Debug)]
+pub struct Failure {
+    id: TokenId,
+    operation: &'static Operation,
+    kind: FailureKind,
+}
+
+/// What the failure was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum FailureKind {
+    /// The body returned an error.
+    Error,
+    /// The body panicked with this message.
+    Panic(String),
+}
+
+impl Failure {
+    pub(crate) fn new(id: TokenId, operation: &'static Operation, kind: FailureKind) -> Self {
+        Self {
+            id,
+            operation,
+            kind,
+        }
+    }
+
+    /// The token.
+    pub fn id(&self) -> TokenId {
+        self.id
+    }
+
+    /// Its operation.
+    pub fn operation(&self) -> &'static Operation {
+        self.operation
+    }
+
+    /// Error or panic.
+    pub fn kind(&self) -> &FailureKind {
+        &self.kind
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let label = self.operation.label();
+        match &self.kind {
+            FailureKind::Error => write!(f, "operation `{label}` returned an error")?,
+            FailureKind::Panic(message) => write!(f, "operation `{label}` panicked: {message}")?,
+        }
+        f.write_str(", and its token was dropped unread; keep the token and ask for its result")
+    }
+}
+
+#[expect(
+    unsafe_code,
+    reason = "the runnable is a pointer to a cell that threads share"
+)]
+// SAFETY: bodies are `Send` (see `create_sync` and `create_async`), and moving the runnable moves
+// the right to the body; the header is made for sharing.
+unsafe impl Send for Runnable {}
+#[expect(
+    unsafe_code,
+    reason = "the runnable is a pointer to a cell that threads share"
+)]
+// SAFETY: by shared reference only atomics of the header can be reached.
+unsafe impl Sync for Runnable {}
+
+impl Runnable {
+    /// # Safety
+    ///
+    /// The caller owns the runnable half of this cell, and gives it to the result.
+    #[expect(unsafe_code, reason = "makes an owner from a pointer")]
+    pub(crate) unsafe fn from_raw(cell: NonNull<Header>) -> Self {
+        Self { cell }
+    }
+
+    /// The cell; whoever gets it owns the runnable half.
+    pub(crate) fn into_raw(self) -> NonNull<Header> {
+        ManuallyDrop::new(self).cell
+    }
+
+    #[expect(unsafe_code, reason = "reads through the cell pointer")]
+    pub(crate) fn header(&self) -> &Header {
+        // SAFETY: the runnable half has not let go, so the cell is alive.
+        unsafe { self.cell.as_ref() }
+    }
+
+    /// Runs the body on this thread, or polls it once.
+    ///
+    /// A panic of the body, of its arguments' destructors, or of the caller's waker is contained.
+    /// `home` gets the body back if it suspends; sync bodies use it for reports only.
+    #[inline(always)]
+    #[expect(unsafe_code, reason = "calls through the cell's vtable")]
+    pub fn run(self, home: &Arc<dyn Home>) -> Ran {
+        let run = self.header().vtable().run;
+        // SAFETY: the vtable was made for this cell, and the half is given up.
+        unsafe { run(self.into_raw(), home) }
+    }
+
+    /// Ends the token without running it; no effect on a token that has an outcome.
+    pub fn kill(self, reason: impl Into<Cow<'static, str>>) {
+        self.end(Ending::Killed(reason.into()));
+    }
+
+    /// Refuses the token: its handle resolves as rejected.
+    pub fn reject(self, cause: RejectCause) {
+        self.end(Ending::Rejected(cause));
+    }
+
+    #[cold]
+    #[expect(unsafe_code, reason = "gives the half up")]
+    fn end(self, ending: Ending) {
+        // SAFETY: the half is ours, and `into_raw` gives it up.
+        unsafe { kill::abandon(self.into_raw(), ending) }
+    }
+
+    /// The token's id.
+    pub fn id(&self) -> TokenId {
+        self.header().id()
+    }
+
+    /// The token's operation.
+    pub fn operation(&self) -> &'static Operation {
+        self.header().operation()
+    }
+
+    /// Whether the body is a future: then it needs a real [`Home`].
+    pub fn is_async(&self) -> bool {
+        self.header().is_async()
+    }
+
+    /// Where the token is, as last set.
+    pub fn place(&self) -> Place {
+        self.header().place()
+    }
+
+    /// Notes where the token is; read by `Token::status`.
+    pub fn set_place(&self, place: Place) {
+        self.header().set_place(place);
+    }
+
+    /// The time of submission that [`set_submitted`](Self::set_submitted) noted.
+    #[inline]
+    pub fn submitted(&self) -> Option<u64> {
+        self.header().extras_if_any()?.submitted()
+    }
+
+    /// Notes a time of submission, in whatever unit the scheduler uses; not 0. Allocates.
+    pub fn set_submitted(&self, time: u64) {
+        self.header().extras().set_submitted(time);
+    }
+}
+
+impl Drop for Runnable {
+    #[expect(unsafe_code, reason = "gives the half up")]
+    fn drop(&mut self) {
+        let reason = "its runnable was dropped without being run";
+        // SAFETY: the half is ours, and this is its end.
+        unsafe { kill::abandon(self.cell, Ending::Killed(reason.into())) }
+    }
+}
+
+impl fmt::Debug for Runnable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Runnable")
+            .field("id", &self.id().get())
+            .field("operation", &self.operation().label())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A counted reference to an async body, to end it from outside.
+pub struct TaskRef {
+    cell: NonNull<Header>,
+}
+
+#[expect(
+    unsafe_code,
+    reason = "the reference is a pointer to a cell that threads share"
+)]
+// SAFETY: it gives access to the header and to kill only, both made for any thread.
+unsafe impl Send for TaskRef {}
+#[expect(
+    unsafe_code,
+    reason = "the reference is a pointer to a cell that threads share"
+)]
+// SAFETY: as above.
+unsafe impl Sync for TaskRef {}
+
+impl TaskRef {
+    /// # Safety
+    ///
+    /// The caller counted a reference to this async cell, and gives it to the result.
+    #[expect(unsafe_code, reason = "makes an owner from a pointer")]
+    pub(crate) unsafe fn from_raw(cell: NonNull<Header>) -> Self {
+        Self { cell }
+    }
+
+    /// The cell as a waker's data; whoever gets it owns the reference.
+    pub(crate) fn into_raw(self) -> NonNull<Header> {
+        ManuallyDrop::new(self).cell
+    }
+
+    /// Ends the token; `false` if it has an outcome already.
+    #[expect(unsafe_code, reason = "claims through the cell pointer")]
+    pub fn kill(&self, reason: impl Into<Cow<'static, str>>) -> bool {
+        // SAFETY: the counted reference keeps the cell alive.
+        unsafe { kill::claim(self.cell, Ending::Killed(reason.into())) }.is_some()
+    }
+}
+
+impl Clone for TaskRef {
+    #[expect(unsafe_code, reason = "counts a reference to the cell")]
+    fn clone(&self) -> Self {
+        // SAFETY: a `TaskRef` is made of async cells only, and ours keeps it alive.
+        unsafe { task::new_reference(self.cell) }
+    }
+}
+
+impl Drop for TaskRef {
+    #[expect(unsafe_code, reason = "gives the reference up")]
+    fn drop(&mut self) {
+        // SAFETY: the reference is ours, and this is its end.
+        unsafe { task::drop_reference(self.cell) }
+    }
+}
+
+impl fmt::Debug for TaskRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TaskRef").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,282 @@
+//! The state word of a token: every transition, and nothing else.
+//!
+//! Called by the halves in `cell/`. Keeps the table in `STATE.md`: each transition is one
+//! read-modify-write and tells its caller what to do next. It touches no memory but the word.
+//!
+//! Orderings. A step that hands memory over (body, result, waker slot, future) is a `Release`; the
+//! step that takes it over is an `Acquire` on the same word. Since every step is a
+//! read-modify-write, release sequences are never broken, and `AcqRel` on success is enough for any
+//! pair of them. Failed attempts use `Relaxed`: their value only feeds the next attempt.
+
+use crate::sync::atomic::AtomicU32;
+use crate::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
+
+const STARTED: u32 = 1 << 0;
+const RUNNING: u32 = 1 << 1;
+const SCHEDULED: u32 = 1 << 2;
+const RESOLVED: u32 = 1 << 3;
+const WAKER: u32 = 1 << 4;
+const CLOSED: u32 = 1 << 5;
+const RELEASED: u32 = 1 << 6;
+const BUSY: u32 = 1 << 7;
+const OUTCOME_SHIFT: u32 = 8;
+
+/// How a token ended; decides what the result slot holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub(crate) enum Outcome {
+    /// The body returned; the slot holds `Ok`.
+    Value = 1,
+    /// The body returned an error; the slot holds `Err`.
+    Error = 2,
+    /// The body panicked; the slot holds the payload.
+    Panicked = 3,
+    /// Ended from outside; the slot holds nothing, the extras hold the reason.
+    Killed = 4,
+    /// Refused before it was queued; as `Killed`.
+    Rejected = 5,
+}
+
+/// A copy of the word.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Snapshot(u32);
+
+impl Snapshot {
+    pub(crate) fn started(self) -> bool {
+        self.0 & STARTED != 0
+    }
+
+    pub(crate) fn resolved(self) -> bool {
+        self.0 & RESOLVED != 0
+    }
+
+    /// The handle is the only party left: it may free the cell without a further step.
+    pub(crate) fn handle_is_alone(self) -> bool {
+        self.0 & (RELEASED | BUSY) == RELEASED
+    }
+
+    pub(crate) fn waker_registered(self) -> bool {
+        self.0 & WAKER != 0
+    }
+
+    pub(crate) fn outcome(self) -> Option<Outcome> {
+        match self.0 >> OUTCOME_SHIFT {
+            1 => Some(Outcome::Value),
+            2 => Some(Outcome::Error),
+            3 => Some(Outcome::Panicked),
+            4 => Some(Outcome::Killed),
+            5 => Some(Outcome::Rejected),
+            _ => None,
+        }
+    }
+}
+
+/// What [`State::complete`] found.
+#[must_use]
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Complete {
+    /// Resolved and released in one step: the cell must not be touched again.
+    Released,
+    /// Resolved; then the waker is to be taken (`waker`) or the result dropped (`closed`), then
+    /// the runnable half releases.
+    Resolved { waker: bool, closed: bool },
+    /// A killer was first: the result is to be dropped, then the runnable half releases.
+    Late,
+}
+
+/// What [`State::kill`] found.
+#[must_use]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kill {
+    /// It had an outcome already; nothing was changed.
+    Lost,
+    /// Claimed before it started: the killer drops the body.
+    Unstarted { waker: bool },
+    /// Claimed while a thread is in the body, or while a runnable of it is queued: whoever has
+    /// that drops it.
+    Executing { waker: bool },
+    /// Claimed while suspended: the killer has the runnable and posts it home.
+    Suspended { waker: bool },
+}
+
+/// What [`State::suspend`] found.
+#[must_use]
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Suspend {
+    /// The future waits for a waker; the runner must not touch it again.
+    Suspended,
+    /// It was woken during the poll; the runner still has the runnable.
+    Again,
+    /// It was killed during the poll; the runner drops the future.
+    Killed,
+}
+
+/// The word itself.
+#[derive(Debug)]
+pub(crate) struct State(AtomicU32);
+
+impl State {
+    pub(crate) fn new() -> Self {
+        Self(AtomicU32::new(0))
+    }
+
+    /// Acquire: pairs with the step that set `RESOLVED`, so that the result is visible.
+    #[inline(always)]
+    pub(crate) fn load(&self) -> Snapshot {
+        Snapshot(self.0.load(Acquire))
+    }
+
+    /// Claims the start; `false` if it was claimed before.
+    #[inline(always)]
+    pub(crate) fn start(&self) -> bool {
+        // The first guess is the common state: nobody waits yet.
+        match self
+            .0
+            .compare_exchange(0, STARTED | RUNNING, AcqRel, Relaxed)
+        {
+            Ok(_) => true,
+            Err(_) => self
+                .change(|now| (now & (STARTED | RESOLVED) == 0).then_some(now | STARTED | RUNNING))
+                .is_ok(),
+        }
+    }
+
+    /// Resolves with what the body gave; see [`Complete`].
+    #[inline(always)]
+    pub(crate) fn complete(&self, outcome: Outcome) -> Complete {
+        let done = STARTED | RUNNING | RESOLVED | RELEASED | bits(outcome);
+        match self
+            .0
+            .compare_exchange(STARTED | RUNNING, done, AcqRel, Relaxed)
+        {
+            Ok(_) => Complete::Released,
+            Err(_) => self.complete_watched(outcome),
+        }
+    }
+
+    /// As [`complete`](Self::complete), but the runnable half keeps the cell in every case.
+    #[cold]
+    pub(crate) fn complete_watched(&self, outcome: Outcome) -> Complete {
+        let changed =
+            self.change(|now| (now & RESOLVED == 0).then_some(now | RESOLVED | bits(outcome)));
+        match changed {
+            Ok(before) => Complete::Resolved {
+                waker: before & WAKER != 0,
+                closed: before & CLOSED != 0,
+            },
+            Err(_) => Complete::Late,
+        }
+    }
+
+    /// Resolves from outside; see [`Kill`]. Unless it lost, the caller is `BUSY` until
+    /// [`leave`](Self::leave).
+    pub(crate) fn kill(&self, outcome: Outcome) -> Kill {
+        let changed = self.change(|now| {
+            if now & RESOLVED != 0 {
+                return None;
+            }
+            let next = now | RESOLVED | BUSY | bits(outcome);
+            Some(if suspended(now) {
+                next | SCHEDULED
+            } else {
+                next
+            })
+        });
+        match changed {
+            Err(_) => Kill::Lost,
+            Ok(before) => {
+                let waker = before & WAKER != 0;
+                if before & STARTED == 0 {
+                    Kill::Unstarted { waker }
+                } else if suspended(before) {
+                    Kill::Suspended { waker }
+                } else {
+                    Kill::Executing { waker }
+                }
+            }
+        }
+    }
+
+    /// The killer is done with the cell; `true` if it has to free it.
+    #[must_use]
+    pub(crate) fn leave(&self) -> bool {
+        let before = self.0.fetch_and(!BUSY, AcqRel);
+        before & (CLOSED | RELEASED) == CLOSED | RELEASED
+    }
+
+    /// The runnable half is done with the cell; `true` if it has to free it.
+    #[must_use]
+    pub(crate) fn release(&self) -> bool {
+        let before = self.0.fetch_or(RELEASED, AcqRel);
+        before & (CLOSED | BUSY) == CLOSED
+    }
+
+    /// The handle is done with a resolved cell, result taken; `true` if it has to free it.
+    #[must_use]
+    pub(crate) fn close(&self) -> bool {
+        let before = self.0.fetch_or(CLOSED, AcqRel);
+        before & (RELEASED | BUSY) == RELEASED
+    }
+
+    /// The handle lets go before the token is resolved; `false` if it is resolved by now, and
+    /// nothing was changed: the result belongs to the handle.
+    #[must_use]
+    pub(crate) fn detach(&self) -> bool {
+        self.change(|now| (now & RESOLVED == 0).then_some(now | CLOSED))
+            .is_ok()
+    }
+
+    /// Takes the waker slot back from whoever would resolve; `false` if it is resolved by now.
+    #[must_use]
+    pub(crate) fn reclaim_waker(&self) -> bool {
+        self.change(|now| (now & RESOLVED == 0).then_some(now & !WAKER))
+            .is_ok()
+    }
+
+    /// Gives the full waker slot to whoever resolves; `false` if it is resolved by now, and the
+    /// slot stays the handle's.
+    #[must_use]
+    pub(crate) fn publish_waker(&self) -> bool {
+        self.change(|now| (now & RESOLVED == 0).then_some(now | WAKER))
+            .is_ok()
+    }
+
+    /// A queued async body is about to be polled again; `false` if it was killed meanwhile.
+    #[must_use]
+    pub(crate) fn resume(&self) -> bool {
+        self.change(|now| (now & RESOLVED == 0).then_some(now & !SCHEDULED | RUNNING))
+            .is_ok()
+    }
+
+    /// A poll returned `Pending`; see [`Suspend`].
+    pub(crate) fn suspend(&self) -> Suspend {
+        let changed = self.change(|now| (now & RESOLVED == 0).then_some(now & !RUNNING));
+        match changed {
+            Err(_) => Suspend::Killed,
+            Ok(before) if before & SCHEDULED != 0 => Suspend::Again,
+            Ok(_) => Suspend::Suspended,
+        }
+    }
+
+    /// A waker of an async body was used; `true` if the caller has the runnable and posts it.
+    #[must_use]
+    pub(crate) fn wake(&self) -> bool {
+        let changed = self.change(|now| {
+            (now & (RESOLVED | SCHEDULED) == 0 && now & STARTED != 0).then_some(now | SCHEDULED)
+        });
+        matches!(changed, Ok(before) if before & RUNNING == 0)
+    }
+
+    /// Applies `next` until it holds or refuses; gives the value before.
+    fn change(&self, next: impl FnMut(u32) -> Option<u32>) -> Result<u32, u32> {
+        self.0.fetch_update(AcqRel, Acquire, next)
+    }
+}
+
+fn bits(outcome: Outcome) -> u32 {
+    (outcome as u32) << OUTCOME_SHIFT
+}
+
+fn suspended(word: u32) -> bool {
+    word & (STARTED | RUNNING | SCHEDULED) == STARTED
+}
