@@ -4,6 +4,8 @@
 //! `#![cfg(tokengate_loom)]`, found by its name. The switch is the project's own cfg: `--cfg loom` would
 //! turn dependencies over to loom as well. Builds into a folder of its own, because of the flags.
 
+use std::io;
+
 use xshell::{Shell, cmd};
 
 use crate::Outcome;
@@ -13,7 +15,7 @@ use crate::source::{self, Suites};
 pub(crate) const USUAL_BOUND: u32 = 3;
 
 pub(crate) fn run(sh: &Shell, bound: u32) -> Outcome {
-    let suites = Suites::find(&source::files()?, |name| name.starts_with("loom_"));
+    let suites = suites()?;
     if suites.is_empty() {
         println!("no loom suites: no tests/loom_*.rs in any crate");
         return Ok(());
@@ -31,4 +33,10 @@ pub(crate) fn run(sh: &Shell, bound: u32) -> Outcome {
     .env("CARGO_PROFILE_RELEASE_DEBUG_ASSERTIONS", "true")
     .run()?;
     Ok(())
+}
+
+/// The suites of all crates.
+pub(crate) fn suites() -> io::Result<Suites> {
+    let is_model = |name: &str| name.starts_with("loom_");
+    Ok(Suites::find(&source::files()?, is_model))
 }

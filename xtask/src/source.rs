@@ -57,16 +57,19 @@ fn opens_a_module(code: &str) -> bool {
 }
 
 /// The root folder of the workspace.
-pub(crate) fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .expect("xtask is a folder of the workspace")
+pub(crate) fn root() -> PathBuf {
+    // Asked at run time, where cargo sets it too: checkouts may share an output folder.
+    let xtask = std::env::var_os("CARGO_MANIFEST_DIR");
+    let mut root = PathBuf::from(xtask.unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into()));
+    root.pop();
+    root
 }
 
 /// All text files of the workspace, sorted by path; build output and version control are left out.
 pub(crate) fn files() -> io::Result<Vec<SourceFile>> {
     let mut found = Vec::new();
-    let mut folders = vec![root().to_path_buf()];
+    let root = root();
+    let mut folders = vec![root.clone()];
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(&folder)? {
             let path = entry?.path();
@@ -76,7 +79,7 @@ pub(crate) fn files() -> io::Result<Vec<SourceFile>> {
                     folders.push(path);
                 }
             } else if let Ok(text) = fs::read_to_string(&path) {
-                let path = relative(&path);
+                let path = relative(&path, &root);
                 found.push(SourceFile { path, text });
             }
         }
@@ -85,8 +88,8 @@ pub(crate) fn files() -> io::Result<Vec<SourceFile>> {
     Ok(found)
 }
 
-fn relative(path: &Path) -> String {
-    let inside: PathBuf = path.strip_prefix(root()).unwrap_or(path).into();
+fn relative(path: &Path, root: &Path) -> String {
+    let inside = path.strip_prefix(root).unwrap_or(path);
     inside.to_string_lossy().replace('\\', "/")
 }
 

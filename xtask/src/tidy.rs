@@ -10,8 +10,23 @@ use crate::source::{self, SourceFile, attributes, code_only, find_word, line_of}
 /// The longest file that a reader still holds in mind.
 const MAX_LINES: usize = 600;
 
-/// The files that may contain unsafe code; each must contain some, so that the list stays short.
-const UNSAFE_FILES: &[&str] = &[];
+/// The files that may contain unsafe code; each must contain some, so that the list stays true.
+///
+/// All of them are the task cell and its owners. A new one needs a reason why safe code will not do.
+const UNSAFE_FILES: &[&str] = &[
+    "crates/tokengate-token/src/body.rs",
+    "crates/tokengate-token/src/cell/handle.rs",
+    "crates/tokengate-token/src/cell/kill.rs",
+    "crates/tokengate-token/src/cell/mod.rs",
+    "crates/tokengate-token/src/cell/run.rs",
+    "crates/tokengate-token/src/cell/task.rs",
+    "crates/tokengate-token/src/context.rs",
+    "crates/tokengate-token/src/inbox.rs",
+    "crates/tokengate-token/src/killer.rs",
+    "crates/tokengate-token/src/memory.rs",
+    "crates/tokengate-token/src/runnable.rs",
+    "crates/tokengate-token/src/token.rs",
+];
 
 /// What shows another machine in a file. Written in two parts, because this file is checked too.
 const MACHINE_PATHS: &[&str] = &[
