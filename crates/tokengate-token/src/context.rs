@@ -38,6 +38,12 @@ pub fn current() -> Option<(TokenId, &'static Operation)> {
     with_present(|header| (header.id(), header.operation()))
 }
 
+/// Whether a body runs on this thread.
+#[inline]
+pub fn in_body() -> bool {
+    !PRESENT.get().is_null()
+}
+
 /// Installs what this thread does before it waits for a token, gives the hook before.
 ///
 /// For schedulers that defer publication: the hook publishes, so that no thread waits for a token

@@ -41,7 +41,7 @@ mod weight;
 
 pub use body::{Async, Body, Fallible, FallibleAsync, IsResult, Plain, create};
 pub use cell::Place;
-pub use context::{before_wait, cancelled, current, set_before_wait};
+pub use context::{before_wait, cancelled, current, in_body, set_before_wait};
 pub use error::{KillReason, Panic, RejectCause, Rejection, TokenError, panic_message};
 pub use id::TokenId;
 pub use inbox::{Inbox, Posted, RunnableList};
