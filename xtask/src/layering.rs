@@ -9,7 +9,7 @@ use xshell::{Shell, cmd};
 use crate::Outcome;
 use crate::source::{self, SourceFile, find_word, line_of};
 
-/// Which crates of the project, and whether tokio, a member may reach, through other crates too.
+/// For each member: the members, and tokio, that it may depend on directly or through other crates.
 const MAY_USE: &[(&str, &[&str])] = &[
     ("tokengate-token", &[]),
     ("tokengate-macros", &[]),
@@ -257,7 +257,7 @@ fn wrapper_faults(files: &[SourceFile], name: &str) -> Vec<String> {
     }
     let users = users.join(", ");
     vec![format!(
-        "`{name}` belongs into one file of the anchor crate, not into {users}"
+        "`{name}` belongs in one file of the anchor crate alone, not in {users}"
     )]
 }
 
