@@ -1,1 +1,75 @@
-//! tokengate-bench.
+//! Benchmarks tokengate and its peers side by side: scenarios, contenders, recorder, report.
+//!
+//! `cargo xtask bench` runs the binary of this crate. A run takes every contender of a scenario in
+//! turn, round after round, drops the first round, keeps the median of the others and checks what
+//! the contenders computed. Ratios are formed inside one run only; figures of two runs, or of two
+//! machines, do not belong beside each other.
+//!
+//! # Scenarios
+//!
+//! | name | question |
+//! |---|---|
+//! | `waves` | what does mixed work of 0.3 to 9 µs cost in 15 waves that double from 4 to 65,536 tokens? |
+//! | `submit` | what does one empty token cost, with 1,000 to 1,000,000 outstanding? |
+//! | `flights` | is every row of real data hashed exactly once, and how fast? |
+//!
+//! # An executor of your own
+//!
+//! Implement [`Contender`], one method, and hand it to [`Bench::contender`]: it then takes part in
+//! every scenario beside the built-in ones, with the same checks, options and reports. A complete
+//! program is `examples/own_executor.rs`; run it with
+//! `cargo run --release -p tokengate-bench --example own_executor -- --quick`.
+//!
+//! ```
+//! use tokengate_bench::{Bench, Contender, Handles, Job, Outcome};
+//!
+//! struct Inline;
+//!
+//! impl Contender for Inline {
+//!     fn run<J: Job>(
+//!         &mut self,
+//!         jobs: impl ExactSizeIterator<Item = J> + Send + 'static,
+//!         mut take: impl FnMut(Outcome<J::Output>),
+//!     ) {
+//!         for job in jobs {
+//!             take(Ok(job.run()));
+//!         }
+//!     }
+//! }
+//!
+//! let bench = Bench::new().contender("inline", Handles::None, || Ok(Inline));
+//! // bench.main() reads the command line, runs, prints and gives the exit code.
+//! # drop(bench);
+//! ```
+//!
+//! # What is measured, and what is not
+//!
+//! * Elapsed time includes submission, execution and taking each result. Input is made or parsed
+//!   before.
+//! * Latency runs from a token's submission to its result, in quantiles.
+//! * Occupancy is the wall time inside bodies over the elapsed time; time-slicing inflates it beyond
+//!   the CPUs. CPU parallelism is the CPU time inside bodies over the elapsed time; it cannot
+//!   exceed them.
+//! * A repetition during which the hypervisor took more than 1 % of the CPU time is taken again, a
+//!   bounded number of times.
+
+mod allocator;
+mod bench;
+mod cli;
+mod contender;
+mod contenders;
+mod effort;
+mod machine;
+mod probe;
+mod progress;
+mod random;
+mod recorder;
+mod report;
+mod roster;
+mod scenarios;
+mod spread;
+mod stolen;
+mod tally;
+
+pub use crate::bench::Bench;
+pub use crate::contender::{Contender, Failed, Handles, Job, Outcome, Unable, Weight};

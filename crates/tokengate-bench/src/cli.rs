@@ -1,0 +1,129 @@
+//! The command line: which scenarios and contenders, how much of it, and where the results go.
+//!
+//! The bench reads it. Every option here has its effect in this build; a name that does not exist is an
+//! error that lists the valid ones.
+
+use std::path::PathBuf;
+
+use clap::Parser;
+
+use crate::allocator;
+use crate::effort::Effort;
+use crate::scenarios::Scenario;
+
+/// Measures tokengate beside its peers.
+#[derive(Debug, Default, Parser)]
+#[command(name = "tokengate-bench", version, long_about = None)]
+pub(crate) struct Options {
+    /// Scenarios to run; none means all
+    #[arg(value_name = "SCENARIO")]
+    pub(crate) scenarios: Vec<Scenario>,
+
+    /// Take fewer repetitions, in less than a minute
+    #[arg(long, conflicts_with = "full")]
+    quick: bool,
+
+    /// Take more repetitions and tokens, for reports
+    #[arg(long)]
+    full: bool,
+
+    /// Write the figures to a file as JSON
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
+
+    /// Write index.html, a page with plots, and results.json into a directory
+    #[arg(long, value_name = "DIR")]
+    pub(crate) report: Option<PathBuf>,
+
+    /// Run this contender only; can be given more than once
+    #[arg(long = "contender", value_name = "NAME")]
+    pub(crate) contenders: Vec<String>,
+
+    /// Take flight legs from a CSV file, plain or gzip; its digest is that of the serial loop
+    #[arg(long, value_name = "FILE")]
+    pub(crate) input: Option<PathBuf>,
+
+    /// The allocator of all contenders: a build has one, `cargo xtask bench` builds the one asked for
+    #[arg(long, value_name = "NAME", value_parser = ["system", "mimalloc"])]
+    allocator: Option<String>,
+}
+
+impl Options {
+    /// How much is to be taken.
+    pub(crate) fn effort(&self) -> Effort {
+        match (self.quick, self.full) {
+            (true, _) => Effort::quick(),
+            (_, true) => Effort::full(),
+            _ => Effort::standard(),
+        }
+    }
+
+    /// The scenarios to run.
+    pub(crate) fn scenarios(&self) -> &[Scenario] {
+        if self.scenarios.is_empty() {
+            Scenario::ALL
+        } else {
+            &self.scenarios
+        }
+    }
+
+    /// Refuses an allocator that this build does not have.
+    ///
+    /// # Errors
+    ///
+    /// With the remedy, if another one is asked for.
+    pub(crate) fn check_allocator(&self) -> Result<(), String> {
+        match self.allocator.as_deref() {
+            None | Some(allocator::NAME) => Ok(()),
+            Some(other) => Err(format!(
+                "this build uses the {} allocator: run `cargo xtask bench --allocator {other}`, which \
+                 builds the other",
+                allocator::NAME
+            )),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Result<Options, String> {
+        let words = ["bench"].into_iter().chain(line.split_whitespace());
+        Options::try_parse_from(words).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn no_scenario_means_all() {
+        assert_eq!(parse("").unwrap().scenarios(), Scenario::ALL);
+        assert_eq!(parse("submit").unwrap().scenarios(), [Scenario::Submit]);
+    }
+
+    #[test]
+    fn an_unknown_scenario_lists_the_valid_ones() {
+        let error = parse("wavs").unwrap_err();
+        assert!(error.contains("waves, submit, flights"), "{error}");
+    }
+
+    #[test]
+    fn efforts_exclude_each_other() {
+        assert_eq!(parse("--quick").unwrap().effort().name, "quick");
+        assert_eq!(parse("--full").unwrap().effort().name, "full");
+        assert_eq!(parse("").unwrap().effort().name, "default");
+        assert!(parse("--quick --full").is_err());
+    }
+
+    #[test]
+    fn an_allocator_that_is_not_built_in_is_refused() {
+        let other = if allocator::NAME == "system" {
+            "mimalloc"
+        } else {
+            "system"
+        };
+        let options = parse(&format!("--allocator {other}")).unwrap();
+        let error = options.check_allocator().unwrap_err();
+        assert!(error.contains("cargo xtask bench --allocator"), "{error}");
+        let options = parse(&format!("--allocator {}", allocator::NAME)).unwrap();
+        assert_eq!(options.check_allocator(), Ok(()));
+    }
+}

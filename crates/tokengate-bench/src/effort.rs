@@ -1,0 +1,76 @@
+//! How much a run takes: repetitions and sizes behind `--quick`, the default and `--full`.
+//!
+//! The command line chooses one, the scenarios read it. Every effort runs all tokens of `waves` and
+//! every figure that has a bar; only repetitions and the number of empty tokens differ.
+
+/// Repetitions and sizes of one run.
+#[derive(Debug, Clone)]
+pub(crate) struct Effort {
+    /// The option's name, for the report.
+    pub(crate) name: &'static str,
+    /// Repetitions that are kept; one more, the first, warms up and is dropped.
+    pub(crate) repetitions: usize,
+    /// Repetitions of the pass that takes occupancy, CPU parallelism and latency.
+    pub(crate) figure_repetitions: usize,
+    /// How often one repetition is taken again because CPU time was stolen.
+    pub(crate) retakes: usize,
+    /// Waves, from 4 tokens on, each twice as large as the one before.
+    pub(crate) waves: usize,
+    /// For `submit`: tokens outstanding, and tokens in all.
+    pub(crate) outstanding: Vec<(usize, usize)>,
+}
+
+impl Effort {
+    /// Below one minute.
+    pub(crate) fn quick() -> Self {
+        Self {
+            name: "quick",
+            repetitions: 3,
+            figure_repetitions: 1,
+            retakes: 1,
+            waves: 15,
+            outstanding: vec![(1_000, 50_000), (10_000, 50_000), (1_000_000, 1_000_000)],
+        }
+    }
+
+    /// At most five minutes.
+    pub(crate) fn standard() -> Self {
+        Self {
+            name: "default",
+            repetitions: 7,
+            figure_repetitions: 3,
+            retakes: 3,
+            outstanding: vec![(1_000, 200_000), (10_000, 200_000), (1_000_000, 1_000_000)],
+            ..Self::quick()
+        }
+    }
+
+    /// For reports.
+    pub(crate) fn full() -> Self {
+        Self {
+            name: "full",
+            repetitions: 15,
+            figure_repetitions: 7,
+            retakes: 5,
+            outstanding: vec![
+                (1_000, 1_000_000),
+                (10_000, 1_000_000),
+                (1_000_000, 1_000_000),
+            ],
+            ..Self::quick()
+        }
+    }
+
+    /// For tests: says nothing about speed.
+    #[cfg(test)]
+    pub(crate) fn tiny() -> Self {
+        Self {
+            name: "tiny",
+            repetitions: 1,
+            figure_repetitions: 1,
+            retakes: 0,
+            waves: 3,
+            outstanding: vec![(10, 20)],
+        }
+    }
+}

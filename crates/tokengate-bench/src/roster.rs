@@ -1,0 +1,166 @@
+//! The list of contenders: who takes part in which scenario, and how each is started.
+//!
+//! The bench fills it with the built-in contenders and the user's; the scenarios start theirs from it.
+//! [`AnyContender`] is what a scenario sees of a contender: one method for each kind of repetition,
+//! each written once for all contenders.
+
+use crate::contender::{Contender, Handles, OwnFigures, Unable};
+use crate::contenders as built_in;
+use crate::scenarios::Scenario::{self, Flights, Submit, Waves};
+use crate::scenarios::flights::{self, FlightSample, Leg};
+use crate::scenarios::submit::{self, SubmitSample};
+use crate::scenarios::waves::{self, ProbedSample, WaveSample};
+
+/// A contender that can be started.
+pub(crate) struct Entry {
+    pub(crate) name: String,
+    pub(crate) handles: Handles,
+    scenarios: &'static [Scenario],
+    start: Start,
+}
+
+type Start = Box<dyn Fn() -> Result<Box<dyn AnyContender>, Unable>>;
+
+/// A contender that runs.
+pub(crate) struct Running {
+    pub(crate) name: String,
+    pub(crate) contender: Box<dyn AnyContender>,
+}
+
+/// A contender that this machine cannot run, and why.
+#[derive(Debug)]
+pub(crate) struct Skipped {
+    pub(crate) name: String,
+    pub(crate) reason: String,
+}
+
+impl Entry {
+    /// A contender for the given scenarios.
+    pub(crate) fn new<C: Contender + 'static>(
+        name: &str,
+        handles: Handles,
+        scenarios: &'static [Scenario],
+        start: impl Fn() -> Result<C, Unable> + 'static,
+    ) -> Self {
+        Self {
+            name: name.to_owned(),
+            handles,
+            scenarios,
+            start: Box::new(move || Ok(Box::new(start()?))),
+        }
+    }
+
+    /// True if it takes part in the scenario.
+    pub(crate) fn takes_part_in(&self, scenario: Scenario) -> bool {
+        self.scenarios.contains(&scenario)
+    }
+}
+
+/// Starts the entries; those that cannot run come back as skipped.
+pub(crate) fn start<'a>(
+    entries: impl IntoIterator<Item = &'a Entry>,
+) -> (Vec<Running>, Vec<Skipped>) {
+    let (mut running, mut skipped) = (Vec::new(), Vec::new());
+    for entry in entries {
+        let name = entry.name.clone();
+        match (entry.start)() {
+            Ok(contender) => running.push(Running { name, contender }),
+            Err(Unable(reason)) => skipped.push(Skipped { name, reason }),
+        }
+    }
+    (running, skipped)
+}
+
+/// The contenders of this crate.
+pub(crate) fn built_in() -> Vec<Entry> {
+    use Handles::{Each, None};
+    use built_in::{
+        async_executor::AsyncExecutor, bounded_channel::BoundedChannel,
+        rayon_par_iter::RayonParIter, rayon_spawn::RayonSpawn, serial::Serial,
+        static_split::StaticSplit, threadpool::Threadpool, tokio_chunks::TokioChunks,
+        tokio_inside::TokioInside, tokio_join_set::TokioJoinSet, tokio_outside::TokioOutside,
+        tokio_spawn_pinned::TokioSpawnPinned,
+    };
+    const WORK: &[Scenario] = &[Waves, Flights];
+    const COST: &[Scenario] = &[Submit];
+    let all = Scenario::ALL;
+    vec![
+        Entry::new("serial", None, all, || Ok(Serial)),
+        Entry::new("static-split", None, all, StaticSplit::start),
+        Entry::new("tokio", Each, all, TokioOutside::start),
+        Entry::new("tokio-inside", Each, all, TokioInside::start),
+        Entry::new("tokio-join-set", None, WORK, TokioJoinSet::start),
+        Entry::new("tokio-chunks-64", None, COST, TokioChunks::start),
+        Entry::new("tokio-spawn-pinned", Each, COST, TokioSpawnPinned::start),
+        Entry::new("rayon-spawn", Each, all, RayonSpawn::start),
+        Entry::new("rayon-par-iter", None, all, RayonParIter::start),
+        Entry::new("threadpool", Each, COST, Threadpool::start),
+        Entry::new("async-executor", Each, COST, AsyncExecutor::start),
+        Entry::new("bounded-channel", Each, COST, BoundedChannel::start),
+    ]
+}
+
+/// A contender as the scenarios see it.
+pub(crate) trait AnyContender {
+    /// All waves, without any clock inside bodies.
+    fn waves(&mut self, waves: usize) -> WaveSample;
+    /// All waves, with times taken around each body.
+    fn probed_waves(&mut self, waves: usize) -> ProbedSample;
+    /// Empty tokens, so many at a time, until so many have run.
+    fn submit(&mut self, outstanding: usize, tokens: usize) -> SubmitSample;
+    /// One token a flight leg.
+    fn flights(&mut self, legs: &'static [Leg]) -> FlightSample;
+    /// See [`Contender::own_figures`].
+    fn own_figures(&mut self) -> Option<OwnFigures>;
+}
+
+impl<C: Contender> AnyContender for C {
+    fn waves(&mut self, waves: usize) -> WaveSample {
+        waves::repetition(self, waves)
+    }
+
+    fn probed_waves(&mut self, waves: usize) -> ProbedSample {
+        waves::probed_repetition(self, waves)
+    }
+
+    fn submit(&mut self, outstanding: usize, tokens: usize) -> SubmitSample {
+        submit::repetition(self, outstanding, tokens)
+    }
+
+    fn flights(&mut self, legs: &'static [Leg]) -> FlightSample {
+        flights::repetition(self, legs)
+    }
+
+    fn own_figures(&mut self) -> Option<OwnFigures> {
+        Contender::own_figures(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::contenders::serial::Serial;
+
+    #[test]
+    fn a_contender_that_cannot_run_is_skipped_with_its_reason() {
+        let entries = [
+            Entry::new("able", Handles::None, Scenario::ALL, || Ok(Serial)),
+            Entry::new("unable", Handles::None, Scenario::ALL, || {
+                Err::<Serial, _>(Unable("no io_uring".into()))
+            }),
+        ];
+        let (running, skipped) = start(&entries);
+        assert_eq!(running.len(), 1);
+        assert_eq!(skipped[0].name, "unable");
+        assert_eq!(skipped[0].reason, "no io_uring");
+    }
+
+    #[test]
+    fn names_are_unique() {
+        let mut names: Vec<_> = built_in().into_iter().map(|entry| entry.name).collect();
+        let all = names.len();
+        names.sort();
+        names.dedup();
+        assert_eq!(names.len(), all);
+    }
+}

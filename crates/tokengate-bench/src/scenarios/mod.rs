@@ -1,0 +1,148 @@
+//! The scenarios: what each measures, with which contenders, and what it says at the end.
+//!
+//! The bench runs the chosen ones one after the other. Each starts its contenders, takes the
+//! repetitions with the recorder and gives a [`ScenarioReport`]; none prints.
+
+pub(crate) mod flights;
+pub(crate) mod submit;
+pub(crate) mod waves;
+
+use std::path::Path;
+
+use clap::ValueEnum;
+use serde_json::{Map, Value, json};
+
+use crate::effort::Effort;
+use crate::progress::Progress;
+use crate::recorder::Record;
+use crate::report::{ContenderReport, ScenarioReport, Verdict};
+use crate::roster::{Entry, Skipped};
+use crate::spread::Spread;
+use crate::tally::Tally;
+
+/// A scenario's name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Scenario {
+    /// Mixed work in 15 waves that double from 4 to 65,536 tokens
+    Waves,
+    /// Empty tokens: what one token costs, by how many are outstanding
+    Submit,
+    /// Real data: one token for each row, results checked against published digests
+    Flights,
+}
+
+impl Scenario {
+    /// Every scenario, in the order of running.
+    pub(crate) const ALL: &'static [Self] = &[Self::Waves, Self::Submit, Self::Flights];
+
+    /// The name on the command line and in the reports.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Waves => "waves",
+            Self::Submit => "submit",
+            Self::Flights => "flights",
+        }
+    }
+
+    /// Measures the entries, all of which take part in this scenario.
+    ///
+    /// # Errors
+    ///
+    /// If the input file cannot be read; the message names it.
+    pub(crate) fn run(
+        self,
+        entries: &[&Entry],
+        effort: &Effort,
+        input: Option<&Path>,
+    ) -> Result<ScenarioReport, String> {
+        let progress = Progress::new(self.name());
+        Ok(match self {
+            Self::Waves => waves::run(entries, effort, &progress),
+            Self::Submit => submit::run(entries, effort, &progress),
+            Self::Flights => flights::run(entries, effort, input, &progress)?,
+        })
+    }
+}
+
+/// What one repetition gives.
+trait Sample {
+    /// Seconds from the first submission to the last result.
+    fn elapsed_s(&self) -> f64;
+    /// What came back.
+    fn tally(&self) -> &Tally;
+}
+
+/// What all repetitions of a contender come to.
+struct Summary {
+    name: String,
+    /// Seconds of one repetition; none if no repetition was completed.
+    elapsed_s: Option<Spread>,
+    verdict: Verdict,
+    repetitions: usize,
+    stolen: usize,
+}
+
+impl Summary {
+    fn of<S: Sample>(record: &Record<S>) -> Self {
+        let all = record.samples.iter().chain(&record.dropped);
+        let tally = all
+            .map(Sample::tally)
+            .fold(None, |worst: Option<Tally>, tally| {
+                Some(worst.map_or_else(|| tally.clone(), |worst| worst.worse(tally)))
+            });
+        let verdict = match (&record.panic, tally) {
+            (Some(panic), _) => Verdict::Failed(panic.clone()),
+            (None, None) => Verdict::Failed("no repetition was taken".to_owned()),
+            (None, Some(tally)) if tally.is_flawless() => Verdict::Flawless(tally.line()),
+            (None, Some(tally)) => Verdict::Failed(tally.line()),
+        };
+        Self {
+            name: record.name.clone(),
+            elapsed_s: Spread::of(record.samples.iter().map(Sample::elapsed_s)),
+            verdict,
+            repetitions: record.samples.len(),
+            stolen: record.stolen,
+        }
+    }
+
+    /// Says how the figures came about.
+    fn basis(&self) -> Map<String, Value> {
+        let mut figures = Map::new();
+        figures.insert("repetitions".into(), json!(self.repetitions));
+        figures.insert("stolen_repetitions".into(), json!(self.stolen));
+        figures
+    }
+
+    /// A remark for the table: the verdict, and what disturbed the figures.
+    fn remark(&self) -> String {
+        let stolen = match self.stolen {
+            0 => String::new(),
+            n => format!("; {n} of {} with stolen CPU time", self.repetitions),
+        };
+        format!("{}{stolen}", self.verdict.text())
+    }
+}
+
+/// Writes a spread as three figures.
+fn put(figures: &mut Map<String, Value>, name: &str, unit: &str, spread: Spread) {
+    figures.insert(format!("{name}_{unit}"), json!(spread.median));
+    figures.insert(format!("{name}_min_{unit}"), json!(spread.min));
+    figures.insert(format!("{name}_max_{unit}"), json!(spread.max));
+}
+
+/// The report of a contender that did not run.
+fn skipped(skipped: Skipped) -> ContenderReport {
+    ContenderReport {
+        name: skipped.name,
+        figures: Map::new(),
+        verdict: Verdict::Skipped(skipped.reason),
+    }
+}
+
+/// The smallest median among the named contenders, `None` if none of them ran.
+fn best<'a>(
+    median: impl Fn(&str) -> Option<f64>,
+    names: impl IntoIterator<Item = &'a str>,
+) -> Option<f64> {
+    names.into_iter().filter_map(median).min_by(f64::total_cmp)
+}
