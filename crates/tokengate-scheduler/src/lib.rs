@@ -1,1 +1,3 @@
 //! tokengate-scheduler.
+
+pub mod topology;
