@@ -211,6 +211,24 @@ note: the NUMA node of CPUs 0-5 is not known: the package stands in
 }
 
 #[test]
+fn interleaved_ids_are_ordered_by_package() {
+    let interleaved = recorded("interleaved").machine();
+    assert_eq!(
+        cpus(&plan(&interleaved, &Domains::PerCore)),
+        ["0,4", "2,6", "1,5", "3,7"]
+    );
+    assert_eq!(
+        cpus(&plan(&interleaved, &Domains::PerL2)),
+        ["0,4", "2,6", "1,5", "3,7"]
+    );
+    for domains in [Domains::PerL3, Domains::PerNuma, Domains::Count(2)] {
+        assert_eq!(cpus(&plan(&interleaved, &domains)), ["0,4|2,6", "1,5|3,7"]);
+    }
+    let l3 = "the L3 group of CPUs 0-7 is not known: the NUMA node stands in";
+    assert_eq!(interleaved.notes(), [l3]);
+}
+
+#[test]
 fn container_spends_its_quota_on_cores_before_siblings() {
     let container = recorded("container");
     let text = "\
@@ -261,6 +279,8 @@ fn explicit_domains_under_a_quota() {
     assert_eq!(cpus(&count), ["2", "3", "4", "5"]);
     let turns = "4 domains with one worker each take turns under a quota of 3";
     assert!(count.notes().iter().any(|note| note == turns), "{count}");
+    let exact = plan(&container, &Domains::Count(3));
+    assert!(!exact.to_string().contains("take turns"), "{exact}");
     // Only what is listed counts against the quota.
     let fits = Domains::Custom(vec![vec![13], vec![4, 12]]);
     assert_eq!(cpus(&plan(&container, &fits)), ["13", "4,12"]);
@@ -328,6 +348,7 @@ fn holes_are_planned_around_and_named() {
             "the NUMA node of CPU 12 is not known: the package stands in",
         ]
     );
+    assert!(holes.cpus().iter().all(|cpu| cpu.package == 0));
     // CPU 1 says nothing itself, but its sibling names it.
     assert_eq!(
         cpus(&plan(&holes, &Domains::PerCore)),
@@ -388,7 +409,11 @@ lent: used by this weight while the domain is idle
 ";
     assert_eq!(plan(&many, &Domains::PerCore).to_string(), text);
     assert_eq!(size(&plan(&many, &Domains::PerL2)), (288, 288, 288));
-    assert_eq!(size(&plan(&many, &Domains::PerL3)), (24, 288, 288));
+    let per_l3 = plan(&many, &Domains::PerL3);
+    assert_eq!(size(&per_l3), (24, 288, 288));
+    // Domains of several cores keep a line each, or nobody could tell where they end.
+    let last = "  24      277-288  12       276-287  yes    yes     yes\n";
+    assert!(per_l3.to_string().contains(last), "{per_l3}");
     assert_eq!(size(&plan(&many, &Domains::PerNuma)), (4, 288, 288));
     assert_eq!(
         size(&plan(&many, &Domains::Count(MAX_CPUS))),

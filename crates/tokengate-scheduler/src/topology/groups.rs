@@ -195,3 +195,27 @@ fn class_of(cpu: &ObservedCpu, observed: &Observed) -> CpuClass {
         cpu.capacity.map_or(CpuClass::Unknown, CpuClass::Capacity)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_that_contradict_each_other_give_groups_that_do_not_overlap() {
+        let lists = [
+            (0, Some(vec![0, 1])),
+            (1, None),
+            (2, Some(vec![1, 3])),
+            (5, Some(vec![6, 7])),
+        ];
+        let cpus = lists.map(|(id, siblings)| ObservedCpu {
+            id,
+            siblings,
+            ..ObservedCpu::default()
+        });
+        let groups = sharing(&cpus, |cpu| cpu.siblings.as_deref());
+        // CPU 1 stays with 0, which named it first; 2 and 5 belong to lists that forgot them.
+        let expected = [(0, 0), (1, 0), (2, 1), (3, 1), (5, 5), (6, 5), (7, 5)];
+        assert_eq!(groups, HashMap::from(expected));
+    }
+}
