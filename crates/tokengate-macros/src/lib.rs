@@ -1,1 +1,236 @@
-//! tokengate-macros.
+//! The attribute `#[task_token_guard]`: turns a function into one whose call gives a token.
+//!
+//! The pipeline, a file for each step: `args.rs` and `tags.rs` read the attribute, `function.rs` the item, `validate.rs` checks
+//! both, `expand.rs` writes the items, `fallback.rs` those of a faulty function. Users reach the attribute through the
+//! runtime crate, which re-exports it. This crate depends on no runtime and knows of it only the names in `expand.rs`.
+
+mod args;
+mod attributes;
+mod entry;
+mod expand;
+mod fallback;
+mod faults;
+mod function;
+mod owned;
+mod tags;
+#[cfg(test)]
+mod tests;
+mod validate;
+
+use proc_macro::TokenStream;
+use quote::quote;
+
+/// Turns a function into one whose call gives a token and runs later.
+///
+/// Use it for work that should run on a worker of its own core domain. A call costs what making a token costs and never runs
+/// the body. For a single closure there is `spawn`, which needs no function; the attribute gives the work a name, a weight
+/// and tags in one place.
+///
+/// ```
+/// use tokengate::{Token, task_token_guard};
+///
+/// #[task_token_guard(operation_type = "double")]
+/// fn double(n: u64) -> u64 {
+///     n * 2
+/// }
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let token: Token<u64> = double(21);
+/// assert_eq!(token.get()?, 42);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # What it makes
+///
+/// Beside the function stands an empty enum of the same name and visibility, with associated functions that take the same
+/// arguments:
+///
+/// * `double::run(21)` is the plain body: it runs here and now, as a test may want it.
+/// * `double::request(21)` is a call that is not submitted yet, to choose its gate or its limits first.
+/// * `double::operation()` is the static descriptor: the label and the weight.
+///
+/// The function itself returns a `Token<R>` for `-> R`, and a `Token<T, E>` for `-> Result<T, E>` or an alias whose
+/// name is `Result`, such as `io::Result<T>`. An `async` function gives a token too, and its body may await. In the body, a
+/// call of the function itself is a call like any other and gives a token.
+///
+/// Docs and lint levels of the function stay with it, `#[cfg]` holds for all items, and attributes about code, such as
+/// `#[inline]` or `#[tracing::instrument]`, go to the body.
+///
+/// ```
+/// # use tokengate::task_token_guard;
+/// #[task_token_guard(operation_type = "parse")]
+/// async fn parse(text: String) -> Result<u64, std::num::ParseIntError> {
+///     Ok(text.parse::<u64>()? + 1)
+/// }
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// assert_eq!(parse("41".into()).get()?, 42);
+/// assert_eq!(parse::request("41".into()).submit().get()?, 42);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Arguments
+///
+/// ## `operation_type = "name"`
+///
+/// The stable label of the operation in statistics, messages and control calls. It must be there and not be empty.
+///
+/// ```
+/// # use tokengate::task_token_guard;
+/// #[task_token_guard(operation_type = "index_page")]
+/// fn index(page: String) -> usize {
+///     page.split_whitespace().count()
+/// }
+///
+/// assert_eq!(index::run("to be or not".into()), 4);
+/// ```
+///
+/// ## `crate = path`
+///
+/// Where the runtime crate is found, if not at `::tokengate`: for a crate that re-exports it.
+///
+/// ```
+/// mod runtime {
+///     pub use tokengate;
+/// }
+///
+/// #[tokengate::task_token_guard(operation_type = "ping", crate = crate::runtime::tokengate)]
+/// fn ping() {}
+/// # fn main() {}
+/// ```
+///
+/// ## `tags(..)`
+///
+/// What the runtime should know about the operation. It may be empty or absent.
+///
+/// # Tags
+///
+/// ## `weight = "heavy"`, `"medium"` or `"light"`
+///
+/// The range of core domains that a call may be routed to: a heavy one to all, lighter ones to fewer, so that a light call
+/// does not wait behind heavy ones. Without it the weight is medium.
+///
+/// ```
+/// # use tokengate::task_token_guard;
+/// #[task_token_guard(operation_type = "compress", tags(weight = "heavy"))]
+/// fn compress(data: Vec<u8>) -> usize {
+///     data.chunk_by(|a, b| a == b).count()
+/// }
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// assert_eq!(compress(vec![1, 1, 2]).get()?, 2);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// ## `fallible`
+///
+/// The return type is a `Result` under another name, so the token has its error type.
+///
+/// ```
+/// # use tokengate::{Token, task_token_guard};
+/// type Outcome<T> = Result<T, std::fmt::Error>;
+///
+/// #[task_token_guard(operation_type = "store", tags(fallible))]
+/// fn store(n: u64) -> Outcome<u64> {
+///     Ok(n)
+/// }
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let token: Token<u64, std::fmt::Error> = store(1);
+/// assert_eq!(token.get()?, 1);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Compile errors
+///
+/// A guarded function is a free function, neither `unsafe`, `const` nor `extern`. Its arguments are plain names, `mut` or not,
+/// and a token outlives the call, so the types of arguments and result own their data, have a name and are `Send + 'static`.
+/// It may have type and const parameters. Every error names the remedy and points at what is at fault.
+///
+/// ```compile_fail
+/// # use tokengate::task_token_guard;
+/// #[task_token_guard(operation_type = "length")]
+/// fn length(text: &str) -> usize { // error: use `String` or `Arc<str>`
+///     text.len()
+/// }
+/// ```
+///
+/// Two faults are told by the compiler in its own words:
+///
+/// * `enum is not supported in impls`: the function stands in an `impl`, though it takes no `self`. Guard a free
+///   function and call that one.
+///
+/// ```compile_fail
+/// # use tokengate::task_token_guard;
+/// # struct Order;
+/// impl Order {
+///     #[task_token_guard(operation_type = "price_order")]
+///     fn price(units: u64) -> u64 {
+///         units * 3
+///     }
+/// }
+/// # fn main() {}
+/// ```
+///
+/// ```
+/// # use tokengate::{Token, task_token_guard};
+/// # struct Order;
+/// impl Order {
+///     fn price(units: u64) -> Token<u64> {
+///         price_order(units)
+///     }
+/// }
+///
+/// #[task_token_guard(operation_type = "price_order")]
+/// fn price_order(units: u64) -> u64 {
+///     units * 3
+/// }
+/// # fn main() {}
+/// ```
+///
+/// * `the name is defined multiple times`: a module or type of the same name stands beside the function, where the enum has
+///   to be. Rename one of them.
+///
+/// ```compile_fail
+/// # use tokengate::task_token_guard;
+/// mod report {}
+///
+/// #[task_token_guard(operation_type = "report")]
+/// fn report() {}
+/// # fn main() {}
+/// ```
+///
+/// ```
+/// # use tokengate::task_token_guard;
+/// mod report {}
+///
+/// #[task_token_guard(operation_type = "report")]
+/// fn send_report() {}
+/// # fn main() {}
+/// ```
+#[proc_macro_attribute]
+pub fn task_token_guard(arguments: TokenStream, item: TokenStream) -> TokenStream {
+    guard(arguments.into(), item.into()).into()
+}
+
+/// The attribute as a function of its two inputs: all faults, then the items.
+fn guard(
+    arguments: proc_macro2::TokenStream,
+    item: proc_macro2::TokenStream,
+) -> proc_macro2::TokenStream {
+    let mut faults = faults::Faults::default();
+    let arguments = args::Arguments::read(arguments, &mut faults);
+    let Some(function) = faults.keep(function::Function::read(item.clone())) else {
+        return quote!(#faults #item);
+    };
+    validate::check_arguments(&arguments, &function, &mut faults);
+    let items = match faults.keep(validate::check_signature(&function, &arguments)) {
+        Some(call) => expand::expand(&arguments, &function, &call),
+        None => fallback::fallback(&arguments, &function),
+    };
+    quote!(#faults #items)
+}

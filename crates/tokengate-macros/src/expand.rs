@@ -1,0 +1,284 @@
+//! Writes the items that a guarded function becomes: an enum of its name with associated functions, and the function itself.
+//!
+//! The entry point calls [`expand`] once the signature is sound; where only the attribute is at fault, defaults stand in.
+//! The items name nothing but `<runtime>::__private` and the user's own tokens, so that no name in the user's scope, whatever
+//! it shadows, can change them. What a type must fulfil is asked for in one place, `body`, so that a fault is told once.
+
+use proc_macro2::{Delimiter, Group, TokenStream, TokenTree};
+use quote::{format_ident, quote, quote_spanned};
+use syn::ext::IdentExt;
+use syn::spanned::Spanned;
+use syn::{FnArg, GenericParam, Ident, Pat, Path, Signature, Type, Visibility, parse_quote};
+
+use crate::args::Arguments;
+use crate::attributes::{Attributes, On, quiet};
+use crate::function::Function;
+use crate::validate::Call;
+
+/// Lints that would tell the user to write what the attribute forbids, or what stands on the function already.
+const QUIET_ON_RUN: &[&str] = &[
+    "dead_code",
+    "unreachable_pub",
+    "clippy::missing_const_for_fn",
+    "clippy::missing_errors_doc",
+    "clippy::missing_panics_doc",
+    "clippy::must_use_candidate",
+];
+
+/// Lints that `run` has told already, and one that speaks against fire and forget.
+const QUIET_ON_FUNCTION: &[&str] = &[
+    "clippy::must_use_candidate",
+    "clippy::too_many_arguments",
+    "clippy::type_complexity",
+];
+
+/// The expansion of a function whose signature is sound.
+pub(crate) fn expand(arguments: &Arguments, function: &Function, call: &Call) -> TokenStream {
+    let items = Items {
+        private: private(&arguments.runtime),
+        arguments,
+        function,
+        call,
+        visibility: &function.visibility,
+        name: &function.signature.ident,
+        attributes: Attributes::share_out(&function.attributes),
+    };
+    let handle = handle(function, &items.attributes);
+    let associated = [
+        items.operation(),
+        items.run(),
+        items.body(),
+        items.request(),
+    ];
+    let (each, name) = (items.attributes.on(On::Each), items.name);
+    let function = items.function();
+    quote! {
+        #handle
+        #(#each)*
+        impl #name { #(#associated)* }
+        #function
+    }
+}
+
+/// The path that everything in an expansion comes from.
+pub(crate) fn private(runtime: &Path) -> Path {
+    parse_quote!(#runtime::__private)
+}
+
+/// The empty enum that carries the associated functions.
+pub(crate) fn handle(function: &Function, attributes: &Attributes) -> TokenStream {
+    let (visibility, name) = (&function.visibility, &function.signature.ident);
+    let (each, handle) = (attributes.on(On::Each), attributes.on(On::Handle));
+    let docs = format!(
+        " `request` and `run` of the guarded function `{}`.",
+        name.unraw()
+    );
+    let quiet = quiet(&["dead_code", "non_camel_case_types", "unreachable_pub"]);
+    quote! {
+        #(#each)*
+        #[doc = #docs]
+        #(#handle)*
+        #quiet
+        #visibility enum #name {}
+    }
+}
+
+/// The type of the token that a call gives; it ends where the user's signature does.
+pub(crate) fn token(private: &Path, result: &Type, fallible: bool) -> TokenStream {
+    let (ok, error) = sides(private, result, fallible);
+    let end = quote_spanned!(result.span()=> >);
+    if fallible {
+        quote!(#private::Token<#ok, #error #end)
+    } else {
+        quote!(#private::Token<#ok #end)
+    }
+}
+
+/// The two types of a token; those of a `Result` by trait on the whole type, whatever its alias.
+fn sides(private: &Path, result: &Type, fallible: bool) -> (TokenStream, TokenStream) {
+    if !fallible {
+        return (quote!(#result), quote!(#private::Infallible));
+    }
+    let is_result = located(quote!(#private::IsResult), result);
+    let side = |name: Ident| quote_spanned!(result.span()=> <#result as #is_result>::#name);
+    (side(format_ident!("Ok")), side(format_ident!("Error")))
+}
+
+/// `tokens` as if they stood where `place` stands, so that the compiler points there; names resolve as before.
+fn located(tokens: TokenStream, place: &impl Spanned) -> TokenStream {
+    let place = place.span();
+    let relocate = |mut token: TokenTree| {
+        token.set_span(token.span().located_at(place));
+        token
+    };
+    tokens.into_iter().map(relocate).collect()
+}
+
+struct Items<'a> {
+    private: Path,
+    arguments: &'a Arguments,
+    function: &'a Function,
+    call: &'a Call,
+    visibility: &'a Visibility,
+    name: &'a Ident,
+    attributes: Attributes,
+}
+
+impl Items<'_> {
+    fn operation(&self) -> TokenStream {
+        let (private, visibility) = (&self.private, self.visibility);
+        let label = self
+            .arguments
+            .operation_type
+            .as_ref()
+            .map(|label| label.value());
+        let label = label.unwrap_or_else(|| self.name.unraw().to_string());
+        let weight = self.arguments.tags.weight;
+        let quiet = quiet(&["dead_code", "unreachable_pub"]);
+        quote! {
+            /// The static descriptor of the operation.
+            #quiet
+            #visibility fn operation() -> &'static #private::Operation {
+                static OPERATION: #private::Operation =
+                    #private::Operation::new(#label).with_weight(#private::Weight::#weight);
+                &OPERATION
+            }
+        }
+    }
+
+    /// The user's function under another name: the only place where its code stands.
+    fn run(&self) -> TokenStream {
+        let (visibility, run, code) = (
+            self.visibility,
+            self.attributes.on(On::Run),
+            &self.function.code,
+        );
+        let signature = Signature {
+            ident: format_ident!("run"),
+            ..self.function.signature.clone()
+        };
+        let quiet = quiet(QUIET_ON_RUN);
+        quote! {
+            /// The plain body: runs here and now, without a token.
+            #quiet
+            #(#run)*
+            #visibility #signature #code
+        }
+    }
+
+    /// What both kinds of call hand to the runtime: the code with its arguments.
+    fn body(&self) -> TokenStream {
+        let (private, names) = (&self.private, &self.call.names);
+        let assertion = |assert: Ident, ty: &Type| {
+            let assert = located(quote!(#private::#assert), ty);
+            quote_spanned!(ty.span()=> #assert::<#ty>();)
+        };
+        let arguments = self.function.argument_types();
+        let arguments = arguments.map(|ty| assertion(format_ident!("assert_argument"), ty));
+        let result = assertion(format_ident!("assert_return"), &self.call.result);
+        let run = self.path("run");
+        let body = match (&self.function.signature.asyncness, self.call.fallible) {
+            (None, false) => quote!(#private::Plain::new(move || #run(#(#names),*))),
+            (None, true) => quote!(#private::Fallible::new(move || #run(#(#names),*))),
+            (Some(_), false) => quote!(#private::Async::new(#run(#(#names),*))),
+            (Some(_), true) => quote!(#private::FallibleAsync::new(#run(#(#names),*))),
+        };
+        let body = located(body, self.name);
+        let signature = self.signature(format_ident!("body"), self.body_type());
+        let attributes = self.attributes.on(On::Body);
+        let quiet = quiet(&["dead_code", "non_snake_case"]);
+        quote! {
+            #[inline]
+            #quiet
+            #(#attributes)*
+            #signature {
+                #(#arguments)*
+                #result
+                #body
+            }
+        }
+    }
+
+    fn request(&self) -> TokenStream {
+        let (private, visibility, names) = (&self.private, self.visibility, &self.call.names);
+        let (body, body_type) = (self.path("body"), self.body_type());
+        let output = quote!(#private::Request<#body_type>);
+        let signature = self.signature(format_ident!("request"), output);
+        let attributes = self.attributes.on(On::Request);
+        let quiet = quiet(&["deprecated", "non_snake_case", "unreachable_pub"]);
+        let (name, generics) = (self.name, self.generics());
+        // Whoever requests the function uses it: the compiler must not warn that it is never called.
+        quote! {
+            /// A call that is not submitted yet, to be adjusted first.
+            #quiet
+            #(#attributes)*
+            #visibility #signature {
+                let _ = #name #generics;
+                #private::request(Self::operation(), #body(#(#names),*))
+            }
+        }
+    }
+
+    fn function(&self) -> TokenStream {
+        let (private, visibility, names) = (&self.private, self.visibility, &self.call.names);
+        let each = self.attributes.on(On::Each);
+        let attributes = self.attributes.on(On::Function);
+        let token = token(private, &self.call.result, self.call.fallible);
+        let signature = self.signature(self.name.clone(), token);
+        let (name, body) = (self.name, self.path("body"));
+        let call = quote!(#private::call(#name::operation(), #body(#(#names),*)));
+        // It ends where the user's function does: only then the compiler takes the item for theirs, and warns if it is unused.
+        let mut code = Group::new(Delimiter::Brace, call);
+        code.set_span(self.function.code.span());
+        let quiet = quiet(QUIET_ON_FUNCTION);
+        quote!(#(#each)* #quiet #(#attributes)* #visibility #signature #code)
+    }
+
+    /// The type of what `body` returns; a future that is not `Send` is told at the function's name.
+    fn body_type(&self) -> TokenStream {
+        let private = &self.private;
+        let (ok, error) = sides(private, &self.call.result, self.call.fallible);
+        let (start, end) = (quote!(impl #private::Body), quote!(>));
+        let (start, end) = (located(start, self.name), located(end, self.name));
+        quote!(#start<Output = #ok, Error = #error #end)
+    }
+
+    /// The user's signature with another name and output, for a function that only passes its arguments on.
+    fn signature(&self, ident: Ident, output: TokenStream) -> Signature {
+        let own = self.function.signature.clone();
+        let mut signature = Signature {
+            ident,
+            asyncness: None,
+            output: parse_quote!(-> #output),
+            ..own
+        };
+        for input in &mut signature.inputs {
+            let FnArg::Typed(argument) = input else {
+                continue;
+            };
+            argument.attrs.clear();
+            if let Pat::Ident(pattern) = &mut *argument.pat {
+                pattern.mutability = None;
+            }
+        }
+        signature
+    }
+
+    /// The associated function `name`, with the generic arguments of the function that names it.
+    fn path(&self, name: &str) -> TokenStream {
+        let (own, name, generics) = (self.name, format_ident!("{name}"), self.generics());
+        quote!(#own::#name #generics)
+    }
+
+    /// `::<T, N>`, the generic parameters as arguments.
+    fn generics(&self) -> Option<TokenStream> {
+        let parameters = self.function.signature.generics.params.iter();
+        let names = parameters.filter_map(|parameter| match parameter {
+            GenericParam::Type(parameter) => Some(&parameter.ident),
+            GenericParam::Const(parameter) => Some(&parameter.ident),
+            GenericParam::Lifetime(_) => None,
+        });
+        let names = names.collect::<Vec<_>>();
+        (!names.is_empty()).then(|| quote!(::<#(#names),*>))
+    }
+}

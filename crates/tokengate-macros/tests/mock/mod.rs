@@ -1,0 +1,181 @@
+//! A runtime as small as an expansion allows: a token keeps its body and runs it in `get`.
+//!
+//! The tests and UI cases of the attribute expand against it with `crate = crate::mock`. It has exactly the names that an
+//! expansion may use, so a name beyond them does not compile. It schedules nothing.
+#![allow(
+    dead_code,
+    missing_docs,
+    unreachable_pub,
+    clippy::nursery,
+    clippy::pedantic,
+    reason = "each test uses a part"
+)]
+
+pub mod __private {
+    use std::future::Future;
+    use std::pin::pin;
+    use std::task::{Context, Poll, Waker};
+
+    pub use std::convert::Infallible;
+
+    /// The caller's half: here also the body, which runs in [`Token::get`].
+    pub struct Token<T, E = Infallible> {
+        operation: &'static Operation,
+        body: Box<dyn FnOnce() -> Result<T, E> + Send>,
+    }
+
+    impl<T, E> Token<T, E> {
+        pub fn get(self) -> Result<T, E> {
+            (self.body)()
+        }
+
+        pub fn operation(&self) -> &'static Operation {
+            self.operation
+        }
+    }
+
+    pub struct Request<B> {
+        operation: &'static Operation,
+        body: B,
+    }
+
+    impl<B: Body> Request<B> {
+        pub fn submit(self) -> Token<B::Output, B::Error> {
+            call(self.operation, self.body)
+        }
+    }
+
+    #[derive(Debug, PartialEq)]
+    pub struct Operation {
+        pub label: &'static str,
+        pub weight: Weight,
+    }
+
+    impl Operation {
+        pub const fn new(label: &'static str) -> Self {
+            Self {
+                label,
+                weight: Weight::Medium,
+            }
+        }
+
+        pub const fn with_weight(self, weight: Weight) -> Self {
+            Self { weight, ..self }
+        }
+    }
+
+    #[derive(Debug, PartialEq)]
+    pub enum Weight {
+        Heavy,
+        Medium,
+        Light,
+    }
+
+    pub trait IsResult {
+        type Ok;
+        type Error;
+    }
+
+    impl<T, E> IsResult for Result<T, E> {
+        type Ok = T;
+        type Error = E;
+    }
+
+    pub trait Body: Send + 'static {
+        type Output;
+        type Error;
+        fn finish(self) -> Result<Self::Output, Self::Error>;
+    }
+
+    pub struct Plain<F>(F);
+    pub struct Fallible<F>(F);
+    pub struct Async<F>(F);
+    pub struct FallibleAsync<F>(F);
+
+    impl<F> Plain<F> {
+        pub fn new(body: F) -> Self {
+            Self(body)
+        }
+    }
+
+    impl<F> Fallible<F> {
+        pub fn new(body: F) -> Self {
+            Self(body)
+        }
+    }
+
+    impl<F> Async<F> {
+        pub fn new(body: F) -> Self {
+            Self(body)
+        }
+    }
+
+    impl<F> FallibleAsync<F> {
+        pub fn new(body: F) -> Self {
+            Self(body)
+        }
+    }
+
+    impl<F: FnOnce() -> R + Send + 'static, R> Body for Plain<F> {
+        type Output = R;
+        type Error = Infallible;
+
+        fn finish(self) -> Result<R, Infallible> {
+            Ok((self.0)())
+        }
+    }
+
+    impl<F: FnOnce() -> Result<T, E> + Send + 'static, T, E> Body for Fallible<F> {
+        type Output = T;
+        type Error = E;
+
+        fn finish(self) -> Result<T, E> {
+            (self.0)()
+        }
+    }
+
+    impl<F: Future<Output = R> + Send + 'static, R> Body for Async<F> {
+        type Output = R;
+        type Error = Infallible;
+
+        fn finish(self) -> Result<R, Infallible> {
+            Ok(poll_to_the_end(self.0))
+        }
+    }
+
+    impl<F: Future<Output = Result<T, E>> + Send + 'static, T, E> Body for FallibleAsync<F> {
+        type Output = T;
+        type Error = E;
+
+        fn finish(self) -> Result<T, E> {
+            poll_to_the_end(self.0)
+        }
+    }
+
+    fn poll_to_the_end<F: Future>(future: F) -> F::Output {
+        let mut future = pin!(future);
+        loop {
+            if let Poll::Ready(output) = future
+                .as_mut()
+                .poll(&mut Context::from_waker(Waker::noop()))
+            {
+                return output;
+            }
+        }
+    }
+
+    pub fn assert_argument<T: Send + 'static>() {}
+
+    pub fn assert_return<T: Send + 'static>() {}
+
+    pub fn call<B: Body>(operation: &'static Operation, body: B) -> Token<B::Output, B::Error> {
+        Token {
+            operation,
+            body: Box::new(move || body.finish()),
+        }
+    }
+
+    pub fn request<B: Body>(operation: &'static Operation, body: B) -> Request<B> {
+        Request { operation, body }
+    }
+}
