@@ -89,8 +89,8 @@ pub enum Weight {
 pub struct OwnFigures {
     /// Wall time inside bodies over elapsed time.
     pub occupancy: f64,
-    /// Thread CPU time inside bodies over elapsed time.
-    pub cpu_parallelism: f64,
+    /// Thread CPU time inside bodies over elapsed time, where the system tells it.
+    pub cpu_parallelism: Option<f64>,
     /// Median time from submission to result, in nanoseconds.
     pub latency_p50_ns: f64,
     /// 99th percentile of the time from submission to result, in nanoseconds.

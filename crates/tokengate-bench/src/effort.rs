@@ -1,7 +1,8 @@
 //! How much a run takes: repetitions and sizes behind `--quick`, the default and `--full`.
 //!
 //! The command line chooses one, the scenarios read it. Every effort runs all tokens of `waves` and
-//! every figure that has a bar; only repetitions and the number of empty tokens differ.
+//! every figure that has a bar; only repetitions, the number of empty tokens and the slowest peer at a
+//! million outstanding differ.
 
 /// Repetitions and sizes of one run.
 #[derive(Debug, Clone)]
@@ -16,6 +17,8 @@ pub(crate) struct Effort {
     pub(crate) retakes: usize,
     /// Waves, from 4 tokens on, each twice as large as the one before.
     pub(crate) waves: usize,
+    /// Whether slow peers take part where that takes minutes.
+    pub(crate) all_peers: bool,
     /// For `submit`: tokens outstanding, and tokens in all.
     pub(crate) outstanding: Vec<(usize, usize)>,
 }
@@ -29,6 +32,7 @@ impl Effort {
             figure_repetitions: 1,
             retakes: 1,
             waves: 15,
+            all_peers: false,
             outstanding: vec![(1_000, 50_000), (10_000, 50_000), (1_000_000, 1_000_000)],
         }
     }
@@ -52,6 +56,7 @@ impl Effort {
             repetitions: 15,
             figure_repetitions: 7,
             retakes: 5,
+            all_peers: true,
             outstanding: vec![
                 (1_000, 1_000_000),
                 (10_000, 1_000_000),
@@ -70,6 +75,7 @@ impl Effort {
             figure_repetitions: 1,
             retakes: 0,
             waves: 3,
+            all_peers: true,
             outstanding: vec![(10, 20)],
         }
     }

@@ -20,7 +20,8 @@ pub(crate) struct Probed<J> {
 pub(crate) struct Times {
     latency: Duration,
     wall: Duration,
-    cpu: Duration,
+    /// `None` where the system does not tell.
+    cpu: Option<Duration>,
 }
 
 impl<J> Probed<J> {
@@ -41,15 +42,18 @@ impl<J: Job> Job for Probed<J> {
     }
 
     fn run(self) -> Self::Output {
-        let started = Instant::now();
+        // The wall clock is read inside the CPU clock: reading that one is slow and would show as wall
+        // time in the body.
         let cpu_started = thread_cpu_time();
+        let started = Instant::now();
         let output = self.job.run();
-        let cpu = thread_cpu_time().saturating_sub(cpu_started);
         let ended = Instant::now();
         let times = Times {
             latency: ended - self.submitted,
             wall: ended - started,
-            cpu,
+            cpu: thread_cpu_time()
+                .zip(cpu_started)
+                .map(|(now, then)| now.saturating_sub(then)),
         };
         (output, times)
     }
@@ -62,7 +66,7 @@ pub(crate) fn figures(times: &[Times], elapsed: Duration) -> Option<OwnFigures> 
     let share = |part: Duration| part.as_secs_f64() / elapsed.as_secs_f64();
     Some(OwnFigures {
         occupancy: share(times.iter().map(|t| t.wall).sum()),
-        cpu_parallelism: share(times.iter().map(|t| t.cpu).sum()),
+        cpu_parallelism: times.iter().map(|t| t.cpu).sum::<Option<_>>().map(share),
         latency_p50_ns: quantile(&latencies, 0.5)? as f64,
         latency_p99_ns: quantile(&latencies, 0.99)? as f64,
     })
@@ -70,15 +74,15 @@ pub(crate) fn figures(times: &[Times], elapsed: Duration) -> Option<OwnFigures> 
 
 /// CPU time of the calling thread.
 #[cfg(unix)]
-fn thread_cpu_time() -> Duration {
+fn thread_cpu_time() -> Option<Duration> {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
-    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+    Some(Duration::new(time.tv_sec as u64, time.tv_nsec as u32))
 }
 
-/// Not known here; CPU parallelism is shown as 0.
+/// Not known here.
 #[cfg(not(unix))]
-fn thread_cpu_time() -> Duration {
-    Duration::ZERO
+fn thread_cpu_time() -> Option<Duration> {
+    None
 }
 
 #[cfg(test)]
@@ -90,11 +94,11 @@ mod tests {
         let times = Times {
             latency: Duration::from_micros(3),
             wall: Duration::from_micros(2),
-            cpu: Duration::from_micros(1),
+            cpu: Some(Duration::from_micros(1)),
         };
         let figures = figures(&[times; 4], Duration::from_micros(4)).unwrap();
         assert_eq!(figures.occupancy, 2.0);
-        assert_eq!(figures.cpu_parallelism, 1.0);
+        assert_eq!(figures.cpu_parallelism, Some(1.0));
         assert_eq!(figures.latency_p50_ns, 3000.0);
     }
 

@@ -16,8 +16,17 @@ const STOLEN_LIMIT: f64 = 0.01;
 
 /// One contender of a recording: its name and how to take one repetition.
 pub(crate) struct Entrant<'a, S> {
-    pub(crate) name: String,
-    pub(crate) repetition: Box<dyn FnMut() -> S + 'a>,
+    name: String,
+    repetition: Box<dyn FnMut() -> S + 'a>,
+}
+
+impl<'a, S> Entrant<'a, S> {
+    pub(crate) fn new(name: &str, repetition: impl FnMut() -> S + 'a) -> Self {
+        Self {
+            name: name.to_owned(),
+            repetition: Box::new(repetition),
+        }
+    }
 }
 
 /// What was kept of one contender.
@@ -127,13 +136,6 @@ mod tests {
 
     use super::*;
 
-    fn entrant<'a, S>(name: &str, repetition: impl FnMut() -> S + 'a) -> Entrant<'a, S> {
-        Entrant {
-            name: name.into(),
-            repetition: Box::new(repetition),
-        }
-    }
-
     #[test]
     fn contenders_take_turns_and_the_first_round_is_dropped() {
         let order = RefCell::new(Vec::new());
@@ -144,7 +146,7 @@ mod tests {
                 order.borrow().len()
             }
         };
-        let entrants = vec![entrant("a", log("a")), entrant("b", log("b"))];
+        let entrants = vec![Entrant::new("a", log("a")), Entrant::new("b", log("b"))];
         let records = record(entrants, 2, &Effort::tiny(), &Progress::new("test"));
         assert_eq!(*order.borrow(), ["a", "b", "a", "b", "a", "b"]);
         assert_eq!(records[0].samples, [3, 5]);
@@ -154,8 +156,8 @@ mod tests {
     #[test]
     fn a_panic_ends_its_contender_alone() {
         let entrants = vec![
-            entrant("bad", || -> u32 { panic!("broken {}", 1) }),
-            entrant("good", || 7),
+            Entrant::new("bad", || -> u32 { panic!("broken {}", 1) }),
+            Entrant::new("good", || 7),
         ];
         let records = record(entrants, 1, &Effort::tiny(), &Progress::new("test"));
         assert_eq!(records[0].panic.as_deref(), Some("panicked: broken 1"));
@@ -166,7 +168,7 @@ mod tests {
     #[test]
     fn stolen_repetitions_are_taken_again_and_then_marked() {
         let takes = RefCell::new(0);
-        let mut lane = Lane::new(entrant("a", || *takes.borrow_mut() += 1));
+        let mut lane = Lane::new(Entrant::new("a", || *takes.borrow_mut() += 1));
         let readings = RefCell::new((0..).step_by(100).map(|t| CpuTime::of(t, t / 2)));
         lane.keep_one(2, || readings.borrow_mut().next().unwrap());
         assert_eq!((lane.record.samples.len(), lane.record.stolen), (1, 1));

@@ -4,12 +4,12 @@
 //! [`AnyContender`] is what a scenario sees of a contender: one method for each kind of repetition,
 //! each written once for all contenders.
 
-use crate::contender::{Contender, Handles, OwnFigures, Unable};
+use crate::contender::{Contender, Handles, Unable};
 use crate::contenders as built_in;
 use crate::scenarios::Scenario::{self, Flights, Submit, Waves};
 use crate::scenarios::flights::{self, FlightSample, Leg};
 use crate::scenarios::submit::{self, SubmitSample};
-use crate::scenarios::waves::{self, ProbedSample, WaveSample};
+use crate::scenarios::waves::{self, FiguresSample, WaveSample};
 
 /// A contender that can be started.
 pub(crate) struct Entry {
@@ -17,6 +17,7 @@ pub(crate) struct Entry {
     pub(crate) handles: Handles,
     scenarios: &'static [Scenario],
     start: Start,
+    start_measuring: Option<Start>,
 }
 
 type Start = Box<dyn Fn() -> Result<Box<dyn AnyContender>, Unable>>;
@@ -47,7 +48,17 @@ impl Entry {
             handles,
             scenarios,
             start: Box::new(move || Ok(Box::new(start()?))),
+            start_measuring: None,
         }
+    }
+
+    /// Starts the contender in this way where figures are wanted that it measures itself.
+    fn measuring<C: Contender + 'static>(
+        mut self,
+        start: impl Fn() -> Result<C, Unable> + 'static,
+    ) -> Self {
+        self.start_measuring = Some(Box::new(move || Ok(Box::new(start()?))));
+        self
     }
 
     /// True if it takes part in the scenario.
@@ -60,10 +71,24 @@ impl Entry {
 pub(crate) fn start<'a>(
     entries: impl IntoIterator<Item = &'a Entry>,
 ) -> (Vec<Running>, Vec<Skipped>) {
+    start_by(entries.into_iter().map(|entry| (entry, &entry.start)))
+}
+
+/// Starts those entries that can measure themselves, in the way in which they do.
+pub(crate) fn start_measuring<'a>(
+    entries: impl IntoIterator<Item = &'a Entry>,
+) -> (Vec<Running>, Vec<Skipped>) {
+    let measuring = |entry: &'a Entry| Some((entry, entry.start_measuring.as_ref()?));
+    start_by(entries.into_iter().filter_map(measuring))
+}
+
+fn start_by<'a>(
+    entries: impl Iterator<Item = (&'a Entry, &'a Start)>,
+) -> (Vec<Running>, Vec<Skipped>) {
     let (mut running, mut skipped) = (Vec::new(), Vec::new());
-    for entry in entries {
+    for (entry, start) in entries {
         let name = entry.name.clone();
-        match (entry.start)() {
+        match start() {
             Ok(contender) => running.push(Running { name, contender }),
             Err(Unable(reason)) => skipped.push(Skipped { name, reason }),
         }
@@ -105,13 +130,13 @@ pub(crate) trait AnyContender {
     /// All waves, without any clock inside bodies.
     fn waves(&mut self, waves: usize) -> WaveSample;
     /// All waves, with times taken around each body.
-    fn probed_waves(&mut self, waves: usize) -> ProbedSample;
+    fn probed_waves(&mut self, waves: usize) -> FiguresSample;
+    /// All waves, with the contender's own figures.
+    fn measuring_waves(&mut self, waves: usize) -> FiguresSample;
     /// Empty tokens, so many at a time, until so many have run.
     fn submit(&mut self, outstanding: usize, tokens: usize) -> SubmitSample;
     /// One token a flight leg.
     fn flights(&mut self, legs: &'static [Leg]) -> FlightSample;
-    /// See [`Contender::own_figures`].
-    fn own_figures(&mut self) -> Option<OwnFigures>;
 }
 
 impl<C: Contender> AnyContender for C {
@@ -119,8 +144,12 @@ impl<C: Contender> AnyContender for C {
         waves::repetition(self, waves)
     }
 
-    fn probed_waves(&mut self, waves: usize) -> ProbedSample {
+    fn probed_waves(&mut self, waves: usize) -> FiguresSample {
         waves::probed_repetition(self, waves)
+    }
+
+    fn measuring_waves(&mut self, waves: usize) -> FiguresSample {
+        waves::measuring_repetition(self, waves)
     }
 
     fn submit(&mut self, outstanding: usize, tokens: usize) -> SubmitSample {
@@ -129,10 +158,6 @@ impl<C: Contender> AnyContender for C {
 
     fn flights(&mut self, legs: &'static [Leg]) -> FlightSample {
         flights::repetition(self, legs)
-    }
-
-    fn own_figures(&mut self) -> Option<OwnFigures> {
-        Contender::own_figures(self)
     }
 }
 

@@ -48,7 +48,7 @@ pub(crate) fn ratios(ratios: &[Ratio]) -> Grid {
 
 fn push(text: &mut String, grid: &Grid) {
     let mut table = Table::new();
-    table.load_style(presets::UTF8_HORIZONTAL_ONLY);
+    table.load_style(presets::ASCII_MARKDOWN);
     table.set_header(&grid.header);
     for row in &grid.rows {
         table.add_row(row.iter().enumerate().map(|(column, text)| {

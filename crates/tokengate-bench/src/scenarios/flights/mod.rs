@@ -142,15 +142,14 @@ pub(crate) fn run(
         Some(_) => repetition(&mut Serial, legs).outcome,
     };
     let (mut running, absent) = roster::start(entries.iter().copied());
-    let entrants = running.iter_mut().map(|running| Entrant {
-        name: running.name.clone(),
-        repetition: Box::new(move || {
+    let entrants = running.iter_mut().map(|running| {
+        Entrant::new(&running.name, || {
             let mut sample = running.contender.flights(legs);
             sample
                 .tally
                 .check(&sample.outcome, &expected, Outcome::show);
             sample
-        }),
+        })
     });
     let records = record(entrants.collect(), effort.repetitions, effort, progress);
     let found: Vec<Summary> = records.iter().map(Summary::of).collect();

@@ -44,8 +44,8 @@ impl Sample for WaveSample {
     }
 }
 
-/// One repetition with times taken inside the bodies.
-pub(crate) struct ProbedSample {
+/// One repetition with figures of what happened inside.
+pub(crate) struct FiguresSample {
     /// Figures of each wave.
     waves: Vec<OwnFigures>,
     /// Figures of all waves together.
@@ -53,7 +53,7 @@ pub(crate) struct ProbedSample {
     sample: WaveSample,
 }
 
-impl Sample for ProbedSample {
+impl Sample for FiguresSample {
     fn elapsed_s(&self) -> f64 {
         self.sample.elapsed_s()
     }
@@ -65,6 +65,15 @@ impl Sample for ProbedSample {
 
 /// Runs all waves on a contender.
 pub(crate) fn repetition<C: Contender>(contender: &mut C, waves: usize) -> WaveSample {
+    repetition_with(contender, waves, |_| {})
+}
+
+/// Runs all waves, and calls `after` behind each, when the clock of the wave has stopped.
+fn repetition_with<C: Contender>(
+    contender: &mut C,
+    waves: usize,
+    mut after: impl FnMut(&mut C),
+) -> WaveSample {
     let mut tally = Tally::expecting((0..waves).map(tokens_of).sum());
     let mut digest = 0_u64;
     let mut elapsed = Vec::with_capacity(waves);
@@ -75,6 +84,7 @@ pub(crate) fn repetition<C: Contender>(contender: &mut C, waves: usize) -> WaveS
             digest = digest.wrapping_add(tally.count(outcome).unwrap_or(0));
         });
         elapsed.push(started.elapsed());
+        after(contender);
     }
     WaveSample {
         elapsed,
@@ -84,7 +94,7 @@ pub(crate) fn repetition<C: Contender>(contender: &mut C, waves: usize) -> WaveS
 }
 
 /// Runs all waves on a contender with times taken around each body.
-pub(crate) fn probed_repetition<C: Contender>(contender: &mut C, waves: usize) -> ProbedSample {
+pub(crate) fn probed_repetition<C: Contender>(contender: &mut C, waves: usize) -> FiguresSample {
     let mut tally = Tally::expecting((0..waves).map(tokens_of).sum());
     let mut digest = 0_u64;
     let mut elapsed = Vec::with_capacity(waves);
@@ -104,7 +114,7 @@ pub(crate) fn probed_repetition<C: Contender>(contender: &mut C, waves: usize) -
         figures.extend(probe::figures(&all[first..], took));
         elapsed.push(took);
     }
-    ProbedSample {
+    FiguresSample {
         waves: figures,
         total: probe::figures(&all, elapsed.iter().sum()),
         sample: WaveSample {
@@ -115,51 +125,108 @@ pub(crate) fn probed_repetition<C: Contender>(contender: &mut C, waves: usize) -
     }
 }
 
+/// Runs all waves on a contender that measures itself, reading its figures after each wave; then once
+/// more with one reading at the end, because quantiles of waves do not add up.
+pub(crate) fn measuring_repetition<C: Contender>(contender: &mut C, waves: usize) -> FiguresSample {
+    let mut figures = Vec::with_capacity(waves);
+    contender.own_figures();
+    let sample = repetition_with(contender, waves, |contender| {
+        figures.extend(contender.own_figures());
+    });
+    let again = repetition(contender, waves);
+    FiguresSample {
+        waves: figures,
+        total: contender.own_figures(),
+        sample: WaveSample {
+            tally: sample.tally.worse(&again.tally),
+            ..sample
+        },
+    }
+}
+
 /// Measures the entries.
 pub(crate) fn run(entries: &[&Entry], effort: &Effort, progress: &Progress) -> ScenarioReport {
     let waves = effort.waves;
     let expected = repetition(&mut Serial, waves).digest;
-    let check = &|sample: &mut WaveSample| {
+    let check = move |sample: &mut WaveSample| {
         let show = |digest: &u64| format!("{digest:016x}");
         sample.tally.check(&sample.digest, &expected, show);
     };
     let (mut running, skipped) = roster::start(entries.iter().copied());
 
-    let entrants = running.iter_mut().map(|running| Entrant {
-        name: running.name.clone(),
-        repetition: Box::new(move || {
+    let entrants = running.iter_mut().map(|running| {
+        Entrant::new(&running.name, || {
             let mut sample = running.contender.waves(waves);
             check(&mut sample);
             sample
-        }),
+        })
     });
     let plain = record(entrants.collect(), effort.repetitions, effort, progress);
 
-    let sound = running
-        .iter_mut()
-        .zip(&plain)
-        .filter(|(_, record)| record.panic.is_none());
-    let entrants = sound.map(|(running, _)| Entrant {
-        name: running.name.clone(),
-        repetition: Box::new(move || {
-            let mut probed = running.contender.probed_waves(waves);
-            check(&mut probed.sample);
-            probed
-        }),
+    // One that cannot start in the way in which it measures itself gets a probe as the others do.
+    let (mut measuring, _) = roster::start_measuring(entries.iter().copied());
+    running.retain(|running| {
+        let broken = plain
+            .iter()
+            .any(|p| p.name == running.name && p.panic.is_some());
+        !broken && measuring.iter().all(|m| m.name != running.name)
     });
-    let probed = record(
-        entrants.collect(),
-        effort.figure_repetitions,
-        effort,
-        progress,
-    );
-    summary::report(&plain, &probed, skipped)
+    let probed = running.iter_mut().map(|running| {
+        Entrant::new(&running.name, || {
+            let mut figures = running.contender.probed_waves(waves);
+            check(&mut figures.sample);
+            figures
+        })
+    });
+    let measured = measuring.iter_mut().map(|measuring| {
+        Entrant::new(&measuring.name, || {
+            let mut figures = measuring.contender.measuring_waves(waves);
+            check(&mut figures.sample);
+            figures
+        })
+    });
+    let entrants = probed.chain(measured).collect();
+    let figures = record(entrants, effort.figure_repetitions, effort, progress);
+    summary::report(&plain, &figures, skipped)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::contender::{Job, Outcome};
     use crate::contenders::static_split::StaticSplit;
+
+    /// Counts its readings in the place of the occupancy.
+    struct Measuring(f64);
+
+    impl Contender for Measuring {
+        fn run<J: Job>(
+            &mut self,
+            jobs: impl ExactSizeIterator<Item = J> + Send + 'static,
+            take: impl FnMut(Outcome<J::Output>),
+        ) {
+            Serial.run(jobs, take);
+        }
+
+        fn own_figures(&mut self) -> Option<OwnFigures> {
+            self.0 += 1.0;
+            Some(OwnFigures {
+                occupancy: self.0,
+                cpu_parallelism: None,
+                latency_p50_ns: 1.0,
+                latency_p99_ns: 1.0,
+            })
+        }
+    }
+
+    #[test]
+    fn a_contender_that_measures_itself_is_read_after_each_wave_and_after_all() {
+        let figures = measuring_repetition(&mut Measuring(0.0), 3);
+        let read: Vec<f64> = figures.waves.iter().map(|w| w.occupancy).collect();
+        assert_eq!(read, [2.0, 3.0, 4.0], "the first reading only begins");
+        assert_eq!(figures.total.unwrap().occupancy, 5.0);
+        assert!(figures.tally().is_flawless());
+    }
 
     #[test]
     fn fifteen_waves_have_the_articles_number_of_tokens() {

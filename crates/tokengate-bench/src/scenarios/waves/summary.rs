@@ -5,7 +5,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{ProbedSample, WaveSample, article, tokens_of};
+use super::{FiguresSample, WaveSample, article, tokens_of};
 use crate::contender::OwnFigures;
 use crate::recorder::Record;
 use crate::report::{
@@ -34,7 +34,7 @@ struct Found {
 /// Puts the report together.
 pub(super) fn report(
     plain: &[Record<WaveSample>],
-    probed: &[Record<ProbedSample>],
+    probed: &[Record<FiguresSample>],
     absent: Vec<Skipped>,
 ) -> ScenarioReport {
     let found: Vec<Found> = plain
@@ -57,7 +57,7 @@ pub(super) fn report(
 }
 
 impl Found {
-    fn of(record: &Record<WaveSample>, probed: Option<&Record<ProbedSample>>) -> Self {
+    fn of(record: &Record<WaveSample>, probed: Option<&Record<FiguresSample>>) -> Self {
         let mut summary = Summary::of(record);
         if let (Verdict::Flawless(_), Some(probed)) = (&summary.verdict, probed) {
             let verdict = Summary::of(probed).verdict;
@@ -131,7 +131,9 @@ impl Found {
 
 fn put_times(figures: &mut Map<String, Value>, times: &OwnFigures) {
     figures.insert("occupancy".into(), json!(times.occupancy));
-    figures.insert("cpu_parallelism".into(), json!(times.cpu_parallelism));
+    if let Some(cpu) = times.cpu_parallelism {
+        figures.insert("cpu_parallelism".into(), json!(cpu));
+    }
     figures.insert("latency_p50_ns".into(), json!(times.latency_p50_ns));
     figures.insert("latency_p99_ns".into(), json!(times.latency_p99_ns));
 }
@@ -144,7 +146,8 @@ fn median<'a>(series: impl Iterator<Item = &'a OwnFigures>) -> Option<OwnFigures
     };
     Some(OwnFigures {
         occupancy: of(|figures| figures.occupancy)?,
-        cpu_parallelism: of(|figures| figures.cpu_parallelism)?,
+        cpu_parallelism: Spread::of(series.iter().filter_map(|figures| figures.cpu_parallelism))
+            .map(|spread| spread.median),
         latency_p50_ns: of(|figures| figures.latency_p50_ns)?,
         latency_p99_ns: of(|figures| figures.latency_p99_ns)?,
     })
@@ -254,7 +257,9 @@ fn times(figures: Option<&OwnFigures>) -> [String; 4] {
                 format!("{:.1}", figures.latency_p50_ns / 1e3),
                 format!("{:.1}", figures.latency_p99_ns / 1e3),
                 format!("{:.2}", figures.occupancy),
-                format!("{:.2}", figures.cpu_parallelism),
+                figures
+                    .cpu_parallelism
+                    .map_or_else(|| "-".to_owned(), |cpu| format!("{cpu:.2}")),
             ]
         },
     )
