@@ -8,6 +8,7 @@ use std::cell::Cell;
 use std::ptr::{self, NonNull};
 
 use crate::cell::Header;
+use crate::sync::thread_local;
 use crate::{Operation, TokenId};
 
 thread_local! {
@@ -41,7 +42,7 @@ pub fn current() -> Option<(TokenId, &'static Operation)> {
 /// Whether a body runs on this thread.
 #[inline]
 pub fn in_body() -> bool {
-    !PRESENT.get().is_null()
+    !PRESENT.with(Cell::get).is_null()
 }
 
 /// Installs what this thread does before it waits for a token, gives the hook before.
@@ -49,13 +50,13 @@ pub fn in_body() -> bool {
 /// For schedulers that defer publication: the hook publishes, so that no thread waits for a token
 /// that only it can publish. It must not panic.
 pub fn set_before_wait(hook: Option<fn()>) -> Option<fn()> {
-    BEFORE_WAIT.replace(hook)
+    BEFORE_WAIT.with(|present| present.replace(hook))
 }
 
 /// Runs the hook of [`set_before_wait`], if there is one.
 #[inline]
 pub fn before_wait() {
-    if let Some(hook) = BEFORE_WAIT.get() {
+    if let Some(hook) = BEFORE_WAIT.with(Cell::get) {
         hook();
     }
 }
@@ -66,16 +67,16 @@ pub(crate) fn enter<R>(header: NonNull<Header>, body: impl FnOnce() -> R) -> R {
     struct Restore(*const Header);
     impl Drop for Restore {
         fn drop(&mut self) {
-            PRESENT.set(self.0);
+            PRESENT.with(|present| present.set(self.0));
         }
     }
-    let _restore = Restore(PRESENT.replace(header.as_ptr()));
+    let _restore = Restore(PRESENT.with(|present| present.replace(header.as_ptr())));
     body()
 }
 
 #[expect(unsafe_code, reason = "the present token is alive while its body runs")]
 fn with_present<R>(read: impl FnOnce(&Header) -> R) -> Option<R> {
-    let header = NonNull::new(PRESENT.get().cast_mut())?;
+    let header = NonNull::new(PRESENT.with(Cell::get).cast_mut())?;
     // SAFETY: `enter` is called by the runner of a body, which has not released its half yet, and
     // restores the value before that ends: the cell is alive, and only shared access is given.
     Some(read(unsafe { header.as_ref() }))

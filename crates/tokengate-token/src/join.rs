@@ -7,10 +7,10 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
-use std::sync::atomic::Ordering::AcqRel;
 use std::task::{Context, Poll, Wake, Waker};
 
+use crate::sync::atomic::AtomicUsize;
+use crate::sync::atomic::Ordering::AcqRel;
 use crate::token::Token;
 use crate::{TokenError, context as publication, wait};
 

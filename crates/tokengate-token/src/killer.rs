@@ -66,14 +66,15 @@ impl Killer {
     #[expect(unsafe_code, reason = "claims through the cell pointer")]
     pub fn kill(&self, reason: impl Into<Cow<'static, str>>) -> bool {
         context::before_wait();
+        // The user's conversion may do anything, free this cell included: not under the lock.
+        let ending = Ending::Killed(reason.into());
         let slot = self
             .slot
             .cell
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         // SAFETY: the last owner clears the slot, under this lock, before it frees the cell.
-        let claim =
-            slot.and_then(|cell| unsafe { kill::claim(cell, Ending::Killed(reason.into())) });
+        let claim = slot.and_then(|cell| unsafe { kill::claim(cell, ending) });
         drop(slot);
         // The clean-up drops the body and wakes the caller: not under the lock.
         claim.is_some()

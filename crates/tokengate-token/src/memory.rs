@@ -7,8 +7,10 @@
 //! Block sizes are 48 bytes above a multiple of 64: with glibc's 16 bytes of bookkeeping a block
 //! then takes whole cache lines, and the header starts at the same offset in each.
 
-use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
+use std::alloc::{Layout, handle_alloc_error};
 use std::ptr::NonNull;
+
+use crate::sync::{alloc, dealloc};
 
 #[cfg(not(any(tokengate_loom, tokengate_no_recycle)))]
 use recycled as source;

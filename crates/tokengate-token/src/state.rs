@@ -6,7 +6,8 @@
 //! Orderings. A step that hands memory over (body, result, waker slot, future) is a `Release`; the
 //! step that takes it over is an `Acquire` on the same word. Since every step is a
 //! read-modify-write, release sequences are never broken, and `AcqRel` on success is enough for any
-//! pair of them. Failed attempts use `Relaxed`: their value only feeds the next attempt.
+//! pair of them. A first guess that fails is `Relaxed`: its value is not used. Where a refusal tells
+//! the caller something (`RESOLVED` was seen), the load that showed it is an `Acquire`.
 
 use crate::sync::atomic::AtomicU32;
 use crate::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};

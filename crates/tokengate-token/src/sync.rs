@@ -15,6 +15,26 @@ pub(crate) use std::sync::{Mutex, MutexGuard};
 #[cfg(tokengate_loom)]
 pub(crate) use loom::sync::{Mutex, MutexGuard};
 
+#[cfg(not(tokengate_loom))]
+pub(crate) use std::alloc::{alloc, dealloc};
+
+#[cfg(tokengate_loom)]
+pub(crate) use loom::alloc::{alloc, dealloc};
+
+#[cfg(not(tokengate_loom))]
+pub(crate) use std::thread_local;
+
+/// Thread-locals that start as constants, one for each thread of the model.
+#[cfg(tokengate_loom)]
+macro_rules! per_thread {
+    ($(static $name:ident: $type:ty = const $start:block;)*) => {
+        loom::thread_local! { $(static $name: $type = $start;)* }
+    };
+}
+
+#[cfg(tokengate_loom)]
+pub(crate) use per_thread as thread_local;
+
 /// A cell with scoped access, in loom's form: each access is visible to the model checker.
 #[cfg(not(tokengate_loom))]
 #[derive(Debug)]

@@ -5,7 +5,6 @@
 
 use std::any::Any;
 use std::marker::PhantomData;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
 use std::task::Waker;
 
@@ -84,14 +83,17 @@ impl<T, E> Handle<T, E> {
             return false;
         }
         // From here the slot is ours: `WAKER` is clear, and only this handle sets it.
-        header.waker.with_mut(|slot| {
-            // SAFETY: the slot belongs to the handle, which is borrowed uniquely.
-            let slot = unsafe { &mut *slot };
-            match slot {
-                Some(old) => old.clone_from(waker),
-                None => *slot = Some(waker.clone()),
+        // SAFETY: the slot belongs to the handle, which is borrowed uniquely.
+        let old = header.waker.with_mut(|slot| unsafe { &mut *slot }.take());
+        let waker = match old {
+            Some(old) if old.will_wake(waker) => old,
+            old => {
+                contain(|| drop(old));
+                waker.clone()
             }
-        });
+        };
+        // SAFETY: as above.
+        header.waker.with_mut(|slot| unsafe { *slot = Some(waker) });
         if header.state.publish_waker() {
             return true;
         }
@@ -171,7 +173,7 @@ impl<T, E> Handle<T, E> {
             .and_then(|extras| extras.home().get());
         if let (Some(kind), Some(home)) = (failure, home) {
             let failure = Failure::new(header.id, header.operation, kind);
-            let _ = catch_unwind(AssertUnwindSafe(|| home.unobserved(&failure)));
+            contain(|| home.unobserved(&failure));
         }
     }
 }

@@ -121,16 +121,12 @@ where
 unsafe fn suspend(cell: NonNull<Header>, home: &Arc<dyn Home>) -> Ran {
     // SAFETY: alive while the half is ours.
     let (header, task) = (unsafe { cell.as_ref() }, unsafe { task_of(cell) });
-    let first = task.home.with_mut(|slot| {
-        // SAFETY: wakers read it only after this runner's suspension, and nobody else writes it.
-        let slot = unsafe { &mut *slot };
-        let first = slot.is_none();
-        if first {
-            *slot = Some(home.clone());
-        }
-        first
-    });
+    // SAFETY: read only, as whoever posted this runnable may still be inside `post_home`.
+    let first = task.home.with(|slot| unsafe { &*slot }.is_none());
     if first {
+        // SAFETY: before the first suspension nobody is given the runnable, so nobody else looks.
+        let set = |slot: *mut Option<_>| unsafe { *slot = Some(home.clone()) };
+        task.home.with_mut(set);
         // SAFETY: the cell is async, and the execution's reference keeps it alive.
         let seat = home.seat(unsafe { new_reference(cell) });
         // SAFETY: only the runnable's owner touches the seat.
