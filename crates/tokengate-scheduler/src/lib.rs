@@ -1,3 +1,54 @@
-//! tokengate-scheduler.
+//! Pinned workers in core domains: mailboxes, routing by weight, stealing inside a domain only.
+//!
+//! A [`Scheduler`] starts one thread for each CPU that the process may use and pins it. A call goes
+//! to the mailbox of a core in the range of its weight; the workers of that core's domain execute
+//! it. Work is stolen inside a domain, never across.
+//!
+//! Use it alone where you submit closures and futures yourself and want neither the attribute nor
+//! an async runtime; guarded functions, timers and network come with the crate `tokengate`.
+//!
+//! | step of a call | file |
+//! |---|---|
+//! | the call | `handle.rs`, `submit.rs`, `batch.rs` |
+//! | room | `admission.rs` |
+//! | where it goes | `router.rs` |
+//! | the mailbox | `mailbox.rs`, `domain.rs` |
+//! | parked workers | `sleep/` |
+//! | execution | `worker.rs`, `local.rs` |
+//! | figures | `timing.rs` |
+//! | start and end | `config.rs`, `topology/`, `scheduler.rs`, `shared.rs` |
 
+#![forbid(unsafe_code)]
+
+mod admission;
+mod batch;
+mod clock;
+mod config;
+mod domain;
+mod entered;
+mod error;
+mod handle;
+mod label;
+mod local;
+mod mailbox;
+mod router;
+mod scheduler;
+mod shared;
+mod sleep;
+mod submit;
+mod sync;
+mod thread;
+mod timing;
 pub mod topology;
+mod worker;
+
+pub use batch::flush;
+pub use config::{
+    Config, FailureHook, Full, Hooks, NameHook, Reactor, StartHook, Timing, WorkerInfo,
+};
+pub use entered::{Entered, Scope};
+pub use error::StartError;
+pub use handle::{Call, Handle, Refused};
+pub use scheduler::{Scheduler, ShutdownReport};
+pub use timing::TimingReport;
+pub use tokengate_token::*;

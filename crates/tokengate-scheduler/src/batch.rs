@@ -1,0 +1,110 @@
+//! Calls of one scope, published many at a time.
+//!
+//! Inside `Handle::batch` a call is routed and admitted as ever; only its publication waits, until
+//! 64 are there for a core, the scope ends, or this thread is about to wait for something. Keeps:
+//! no call is left unpublished by a scope that ends, by unwinding too.
+
+use std::cell::{Cell, RefCell};
+use std::mem;
+use std::sync::Arc;
+
+use tokengate_token::{Runnable, RunnableList, set_before_wait};
+
+use crate::router::Position;
+use crate::shared::Shared;
+use crate::thread;
+
+/// How many calls for one core are published at once.
+const PUBLISH_AT: usize = 64;
+
+/// The open batches of a thread.
+#[derive(Default)]
+pub(crate) struct Batches {
+    /// How many there are: calls outside of any batch look no further.
+    open: Cell<usize>,
+    stack: RefCell<Vec<Batch>>,
+}
+
+struct Batch {
+    gate: Arc<Shared>,
+    /// One for each core, newest at the front.
+    lists: Vec<RunnableList>,
+}
+
+impl Batches {
+    /// Defers the publication of a call, if this thread has an open batch of its gate.
+    ///
+    /// Gives the runnable back if there is no such batch, and a list that is due for publication.
+    #[inline]
+    pub(crate) fn defer(
+        &self,
+        gate: &Shared,
+        position: Position,
+        runnable: Runnable,
+    ) -> Result<Option<RunnableList>, Runnable> {
+        if self.open.get() == 0 {
+            return Err(runnable);
+        }
+        let mut stack = self.stack.borrow_mut();
+        let Some(batch) = stack
+            .iter_mut()
+            .rev()
+            .find(|batch| batch.gate.id == gate.id)
+        else {
+            return Err(runnable);
+        };
+        let list = &mut batch.lists[position.flat_index()];
+        list.push_front(runnable);
+        Ok((list.len() >= PUBLISH_AT).then(|| mem::take(list)))
+    }
+
+    /// The next list that holds anything, and where it goes.
+    fn next_unpublished(&self) -> Option<(Arc<Shared>, usize, RunnableList)> {
+        let mut stack = self.stack.borrow_mut();
+        stack.iter_mut().find_map(|batch| {
+            let core = batch.lists.iter().position(|list| !list.is_empty())?;
+            Some((batch.gate.clone(), core, mem::take(&mut batch.lists[core])))
+        })
+    }
+}
+
+/// Publishes the calls of this thread's open batches.
+///
+/// Waiting for a token does it too. Outside of a batch it does nothing.
+pub fn flush() {
+    // One list at a time, published outside of the borrow: a rejected call drops its body, which
+    // may make calls in turn.
+    while let Some((gate, core, list)) = thread::with(|thread| thread.batches.next_unpublished()) {
+        gate.publish_list(core, list);
+    }
+}
+
+/// Calls `f` with a batch of this gate open on this thread.
+pub(crate) fn run_in_batch<R>(gate: &Arc<Shared>, f: impl FnOnce() -> R) -> R {
+    struct Scope;
+    impl Drop for Scope {
+        fn drop(&mut self) {
+            flush();
+            thread::with(|thread| {
+                let batches = &thread.batches;
+                let ended = batches.stack.borrow_mut().pop();
+                batches.open.set(batches.open.get().saturating_sub(1));
+                if batches.open.get() == 0 {
+                    set_before_wait(None);
+                }
+                drop(ended);
+            });
+        }
+    }
+    thread::with(|thread| {
+        let lists = (0..gate.core_count()).map(|_| RunnableList::new());
+        thread.batches.stack.borrow_mut().push(Batch {
+            gate: gate.clone(),
+            lists: lists.collect(),
+        });
+        thread.batches.open.set(thread.batches.open.get() + 1);
+    });
+    set_before_wait(Some(flush));
+    let _scope = Scope;
+    f()
+}

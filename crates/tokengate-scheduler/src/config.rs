@@ -1,0 +1,150 @@
+//! What a scheduler is started with.
+//!
+//! A plain record with defaults; nothing here is shared or changed later.
+
+use std::fmt;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+
+use tokengate_token::Failure;
+
+use crate::topology::{Domains, WeightRanges};
+
+/// The options of a scheduler; [`Config::default`] is what most want.
+///
+/// ```
+/// use tokengate_scheduler::{Config, Full, Scheduler};
+/// let config = Config { capacity: Some(1_000), full: Full::Reject, ..Config::default() };
+/// let scheduler = Scheduler::start(config)?;
+/// # Ok::<(), tokengate_scheduler::StartError>(())
+/// ```
+#[derive(Clone, Default)]
+pub struct Config {
+    /// How cores are put together; one domain a core by default.
+    pub domains: Domains,
+    /// Which domains each weight may use.
+    pub ranges: WeightRanges,
+    /// How many root tokens may wait for their start; 65,536 for each domain by default.
+    pub capacity: Option<usize>,
+    /// What a plain call does when there is no room.
+    pub full: Full,
+    /// Which tokens are timed.
+    pub timing: Timing,
+    /// What is called where.
+    pub hooks: Hooks,
+    /// What async bodies need around them, entered by each worker before its first one.
+    pub reactor: Option<Arc<dyn Reactor>>,
+}
+
+/// Tokens of one domain that may wait for their start, by default.
+pub(crate) const CAPACITY_PER_DOMAIN: usize = 65_536;
+
+/// What a plain call does when there is no room.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Full {
+    /// Blocks the calling thread until a token starts.
+    #[default]
+    Wait,
+    /// Gives a token that is rejected.
+    Reject,
+}
+
+/// Which tokens are timed: wait, run and CPU time.
+///
+/// A timed token costs an allocation and about six clock reads, together some 200 ns; the others
+/// cost a counter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Timing {
+    /// None.
+    Off,
+    /// One in so many, about.
+    Sampled(NonZeroU32),
+    /// Every one: exact sums.
+    Every,
+}
+
+impl Default for Timing {
+    /// One in 64.
+    fn default() -> Self {
+        Self::Sampled(NonZeroU32::new(64).expect("not 0"))
+    }
+}
+
+impl Timing {
+    /// For how many tokens each timed one stands; 0 when off.
+    pub(crate) fn stride(self) -> u32 {
+        match self {
+            Self::Off => 0,
+            Self::Sampled(stride) => stride.get(),
+            Self::Every => 1,
+        }
+    }
+}
+
+/// A worker, as hooks see it. All indices count from 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct WorkerInfo {
+    /// The domain.
+    pub domain: usize,
+    /// The worker among those of its domain.
+    pub worker: usize,
+    /// The CPU that the plan has for it.
+    pub cpu: Option<usize>,
+}
+
+/// Names a worker's thread.
+pub type NameHook = Arc<dyn Fn(WorkerInfo) -> String + Send + Sync>;
+/// Runs on a worker's thread.
+pub type StartHook = Arc<dyn Fn(WorkerInfo) + Send + Sync>;
+/// Hears of failures.
+pub type FailureHook = Arc<dyn Fn(&Failure) + Send + Sync>;
+
+/// What is called where. A panic in a hook is contained.
+#[derive(Clone)]
+pub struct Hooks {
+    /// Names each worker's thread; `tokengate-D-W` by default, both counted from 1.
+    pub thread_name: NameHook,
+    /// Runs on each worker's thread after it is pinned and before it takes its first token.
+    pub thread_start: StartHook,
+    /// A token failed or panicked and nobody reads it; prints to standard error by default.
+    pub unobserved: FailureHook,
+}
+
+impl Default for Hooks {
+    fn default() -> Self {
+        Self {
+            thread_name: Arc::new(|info| {
+                format!("tokengate-{}-{}", info.domain + 1, info.worker + 1)
+            }),
+            thread_start: Arc::new(|_| {}),
+            unobserved: Arc::new(|failure| eprintln!("tokengate: {failure}")),
+        }
+    }
+}
+
+/// What async bodies need around them, such as the context of an async runtime.
+pub trait Reactor: Send + Sync + 'static {
+    /// Calls `work` inside that context and returns when it does.
+    ///
+    /// Each worker calls it once, before its first async body, and stays inside to the end.
+    fn run_inside(&self, work: &mut dyn FnMut());
+}
+
+impl fmt::Debug for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Config")
+            .field("domains", &self.domains)
+            .field("ranges", &self.ranges)
+            .field("capacity", &self.capacity)
+            .field("full", &self.full)
+            .field("timing", &self.timing)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Hooks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hooks").finish_non_exhaustive()
+    }
+}

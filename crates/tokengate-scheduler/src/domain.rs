@@ -1,0 +1,165 @@
+//! A core domain: its mailboxes, its workers' stealers, its suspended bodies.
+//!
+//! The router and the wakers post to it, its workers take from it. Keeps: a stealer is reachable
+//! only through its domain, so stealing across domains cannot be written; a closed domain keeps no
+//! runnable. It runs nothing.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::{AcqRel, Relaxed};
+
+use crossbeam_utils::CachePadded;
+use slab::Slab;
+use tokengate_token::{Failure, Home, Posted, Runnable, RunnableList, TaskRef};
+
+use crate::config::Hooks;
+use crate::local::Stealer;
+use crate::mailbox::Mailbox;
+use crate::sleep::Sleepers;
+use crate::sync::{Mutex, lock};
+use crate::thread;
+
+/// Why what is left in a gate that ends is killed.
+pub(crate) const SHUT_DOWN: &str = "its gate was shut down before it was done";
+
+/// What the workers of one domain share.
+pub(crate) struct Domain {
+    /// One for each core.
+    pub(crate) mailboxes: Box<[Mailbox]>,
+    pub(crate) sleepers: Sleepers,
+    /// One for each worker; none where a worker is alone.
+    pub(crate) stealers: Box<[Stealer]>,
+    /// The async bodies that have been suspended and are not gone.
+    seats: Mutex<Slab<TaskRef>>,
+    /// Workers that have not ended; the last one closes the domain.
+    live_workers: AtomicUsize,
+    pub(crate) unparks: CachePadded<AtomicUsize>,
+    hooks: Arc<Hooks>,
+}
+
+impl Domain {
+    pub(crate) fn new(
+        cores: usize,
+        workers: usize,
+        sleepers: Sleepers,
+        stealers: Vec<Stealer>,
+        hooks: Arc<Hooks>,
+    ) -> Self {
+        Self {
+            mailboxes: (0..cores).map(|_| Mailbox::new()).collect(),
+            sleepers,
+            stealers: stealers.into(),
+            seats: Mutex::new(Slab::new()),
+            live_workers: AtomicUsize::new(workers),
+            unparks: CachePadded::new(AtomicUsize::new(0)),
+            hooks,
+        }
+    }
+
+    /// Posts to the mailbox of a core; gives the runnable back if the domain is closed.
+    #[inline]
+    pub(crate) fn post(&self, core: usize, runnable: Runnable) -> Result<(), Runnable> {
+        if self.mailboxes[core].post(runnable)? == Posted::Edge {
+            self.unpark_one();
+        }
+        Ok(())
+    }
+
+    /// Posts a list, newest at the front; gives it back if the domain is closed.
+    pub(crate) fn post_list(&self, core: usize, list: RunnableList) -> Result<(), RunnableList> {
+        if self.mailboxes[core].post_list(list)? == Posted::Edge {
+            self.unpark_one();
+        }
+        Ok(())
+    }
+
+    /// Unparks a worker after something was made visible to it.
+    #[inline]
+    pub(crate) fn unpark_one(&self) {
+        if self.sleepers.unpark_one() {
+            self.unparks.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// Whether a worker that looks around would find something. Fence before, to miss nothing.
+    pub(crate) fn has_work(&self) -> bool {
+        self.mailboxes.iter().any(|mailbox| !mailbox.is_empty())
+            || self.stealers.iter().any(|sibling| !sibling.is_empty())
+    }
+
+    /// Whether its mailboxes are empty and a worker is parked: then it may be lent.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.sleepers.count() > 0 && self.mailboxes.iter().all(Mailbox::is_empty)
+    }
+
+    /// About how many runnables wait in its mailboxes.
+    pub(crate) fn queued(&self) -> usize {
+        self.mailboxes.iter().map(Mailbox::queued).sum()
+    }
+
+    /// How many were ever posted to it.
+    pub(crate) fn posted(&self) -> usize {
+        self.mailboxes.iter().map(Mailbox::posted).sum()
+    }
+
+    /// Whether nothing is queued, running or suspended, as far as can be seen.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.sleepers.count() == self.live_workers.load(Relaxed)
+            && !self.has_work()
+            && lock(&self.seats).is_empty()
+    }
+
+    /// Ends every suspended body: their runnables come to the mailbox, to be dropped.
+    pub(crate) fn kill_suspended(&self) {
+        // Outside of the lock: a kill wakes the caller, which is user code.
+        let tasks: Vec<TaskRef> = lock(&self.seats)
+            .iter()
+            .map(|(_, task)| task.clone())
+            .collect();
+        for task in tasks {
+            task.kill(SHUT_DOWN);
+        }
+    }
+
+    /// A worker has ended; the last one closes the domain and ends what is left in it.
+    pub(crate) fn worker_ended(&self) {
+        // AcqRel: the last one sees what the others left.
+        if self.live_workers.fetch_sub(1, AcqRel) != 1 {
+            return;
+        }
+        for mailbox in &self.mailboxes {
+            let mut rest = mailbox.close();
+            while let Some(runnable) = rest.pop_front() {
+                runnable.kill(SHUT_DOWN);
+            }
+        }
+        // What is still suspended can be posted no more: its kill drops it here.
+        self.kill_suspended();
+    }
+}
+
+impl Home for Domain {
+    fn post(&self, runnable: Runnable) {
+        let Err(runnable) = thread::push_local(self, runnable) else {
+            return;
+        };
+        let core = runnable.id().get() as usize % self.mailboxes.len();
+        if let Err(runnable) = Domain::post(self, core, runnable) {
+            runnable.kill(SHUT_DOWN);
+        }
+    }
+
+    fn seat(&self, task: TaskRef) -> usize {
+        lock(&self.seats).insert(task)
+    }
+
+    fn leave(&self, seat: usize) {
+        let task = lock(&self.seats).remove(seat);
+        // Outside of the lock: it may be the last reference, which frees the cell.
+        drop(task);
+    }
+
+    fn unobserved(&self, failure: &Failure) {
+        (self.hooks.unobserved)(failure);
+    }
+}

@@ -1,0 +1,214 @@
+//! The way into a running scheduler: submit, batch, enter.
+//!
+//! Cloned freely and used from any thread. It keeps the memory, not the threads: once the scheduler
+//! is gone every call resolves as rejected.
+
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokengate_token::{Body, Operation, RejectCause, Token, Weight};
+
+use crate::batch;
+use crate::domain::Domain;
+use crate::entered::{Entered, Scope};
+use crate::shared::Shared;
+use crate::submit::{self, Room};
+use crate::thread;
+use crate::timing::TimingReport;
+use crate::topology::Plan;
+
+/// A way into a scheduler; cloning it costs one shared counter.
+#[derive(Clone)]
+pub struct Handle {
+    pub(crate) shared: Arc<Shared>,
+}
+
+/// What is called, and with which weight.
+#[derive(Clone, Copy, Debug)]
+pub struct Call {
+    pub(crate) operation: &'static Operation,
+    pub(crate) weight: Weight,
+}
+
+impl Call {
+    /// A call of this operation, with its own weight.
+    pub const fn new(operation: &'static Operation) -> Self {
+        Self {
+            operation,
+            weight: operation.weight(),
+        }
+    }
+
+    /// The same call with another weight.
+    #[must_use]
+    pub const fn with_weight(self, weight: Weight) -> Self {
+        Self { weight, ..self }
+    }
+
+    /// The operation.
+    pub const fn operation(&self) -> &'static Operation {
+        self.operation
+    }
+
+    /// The weight.
+    pub const fn weight(&self) -> Weight {
+        self.weight
+    }
+}
+
+impl From<&'static Operation> for Call {
+    fn from(operation: &'static Operation) -> Self {
+        Self::new(operation)
+    }
+}
+
+/// A call that was refused, with its body.
+#[derive(Debug)]
+pub struct Refused<B> {
+    /// The body, not run.
+    pub body: B,
+    /// Why.
+    pub cause: RejectCause,
+}
+
+impl Handle {
+    /// Calls the body on a worker, and gives its token at once.
+    ///
+    /// Without room it does what the scheduler's [`Full`](crate::Full) policy says; in a body it
+    /// needs no room. Costs some tens of nanoseconds, and a system call if a worker must be
+    /// unparked.
+    ///
+    /// ```
+    /// use tokengate_scheduler::{Config, Operation, Plain, Scheduler};
+    /// static OP: Operation = Operation::new("double");
+    /// let scheduler = Scheduler::start(Config::default())?;
+    /// let token = scheduler.handle().submit(&OP, Plain::new(|| 21 * 2));
+    /// assert_eq!(token.get()?, 42);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[inline]
+    pub fn submit<B: Body>(&self, call: impl Into<Call>, body: B) -> Token<B::Output, B::Error> {
+        let room = Room::Policy;
+        match submit::submit(&self.shared, call.into(), body, room) {
+            Ok(token) => token,
+            Err((refused, call)) => submit::rejected(call, refused),
+        }
+    }
+
+    /// As [`submit`](Self::submit), but refuses at once without room, in bodies too.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused`] gives the body back.
+    pub fn try_submit<B: Body>(
+        &self,
+        call: impl Into<Call>,
+        body: B,
+    ) -> Result<Token<B::Output, B::Error>, Refused<B>> {
+        submit::submit(&self.shared, call.into(), body, Room::Now).map_err(|(refused, _)| refused)
+    }
+
+    /// As [`submit`](Self::submit), but waits for room for so long, in bodies too.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused`] gives the body back.
+    pub fn submit_timeout<B: Body>(
+        &self,
+        call: impl Into<Call>,
+        body: B,
+        limit: Duration,
+    ) -> Result<Token<B::Output, B::Error>, Refused<B>> {
+        // A limit beyond what the clock can say is no limit.
+        let deadline = Instant::now().checked_add(limit);
+        submit::submit(&self.shared, call.into(), body, Room::Until(deadline))
+            .map_err(|(refused, _)| refused)
+    }
+
+    /// As [`submit`](Self::submit), but waits for room without blocking the thread, in bodies too.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it is ready, nothing was submitted and no room is taken.
+    pub async fn submit_async<B: Body>(
+        &self,
+        call: impl Into<Call>,
+        body: B,
+    ) -> Token<B::Output, B::Error> {
+        let call = call.into();
+        match submit::submit(&self.shared, call, body, Room::Now) {
+            Ok(token) => token,
+            Err((refused, call)) => submit::submit_async(&self.shared, call, refused).await,
+        }
+    }
+
+    /// Calls `f`; plain calls to this scheduler inside it are published many at a time.
+    ///
+    /// Up to 64 calls for a core share one publication and one unpark. Routing and room are as
+    /// ever. What is not published yet is when `f` ends, also by unwinding, when this thread waits
+    /// for a token or for room, and by [`flush`](crate::flush). Inside, block on nothing but
+    /// tokens: another thread may wait for a call that is not published.
+    pub fn batch<R>(&self, f: impl FnOnce() -> R) -> R {
+        batch::run_in_batch(&self.shared, f)
+    }
+
+    /// Makes calls on this thread go to this scheduler until the guard is dropped.
+    pub fn enter(&self) -> Entered {
+        Entered::new(self.clone())
+    }
+
+    /// A future inside which calls go to this scheduler.
+    pub fn scope<F: Future>(&self, future: F) -> Scope<F> {
+        Scope::new(self.clone(), future)
+    }
+
+    /// The scheduler entered last on this thread; inside a body, that of the body.
+    pub fn current() -> Option<Self> {
+        Self::with_current(|handle| handle.cloned())
+    }
+
+    /// Calls `f` with the scheduler of [`current`](Self::current), if there is one.
+    ///
+    /// Unlike `current` it touches nothing that other threads use.
+    #[inline]
+    pub fn with_current<R>(f: impl FnOnce(Option<&Self>) -> R) -> R {
+        f(thread::with(|thread| thread.entered.innermost()).as_deref())
+    }
+
+    /// What was set up, and why.
+    pub fn plan(&self) -> Plan {
+        let plan = self.shared.plan.lock();
+        plan.unwrap_or_else(std::sync::PoisonError::into_inner)
+            .clone()
+    }
+
+    /// What was done since the start, in honest figures.
+    ///
+    /// Merges what each worker recorded, some 300 KiB for each that timed anything.
+    pub fn timing(&self) -> TimingReport {
+        let unparks =
+            |domain: &Arc<Domain>| domain.unparks.load(std::sync::atomic::Ordering::Relaxed) as u64;
+        TimingReport::new(
+            self.shared.started,
+            self.shared.stride,
+            self.shared.domains.iter().map(unparks).sum(),
+            self.shared.recorders.iter().map(|recorder| &**recorder),
+        )
+    }
+
+    /// Whether new root calls are refused.
+    pub fn is_closed(&self) -> bool {
+        self.shared.refuses_roots()
+    }
+}
+
+impl fmt::Debug for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handle")
+            .field("domains", &self.shared.domains.len())
+            .field("closed", &self.is_closed())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,190 @@
+//! Which core a token goes to: weight range, position, now and then the shorter of two queues.
+//!
+//! Called once for each call, with the position counter of the calling thread. Keeps: a token stays
+//! in the range of its weight, or in a domain that is lent and idle. It posts nothing.
+
+use std::cell::Cell;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
+
+use tokengate_token::Weight;
+
+use crate::domain::Domain;
+use crate::topology::Plan;
+
+/// Every so many calls of a thread two candidates are compared. A prime, so that it is in step
+/// with no number of cores.
+const COMPARE_EVERY: usize = 31;
+
+/// How much longer a queue must be before the other is taken: below that, order beats balance.
+const CLEARLY_LONGER: usize = 64;
+
+/// A core, as an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Position {
+    pub(crate) domain: u16,
+    /// Index of the mailbox in the domain.
+    pub(crate) core: u16,
+    /// Index of the core among those of all domains.
+    flat: u16,
+}
+
+impl Position {
+    pub(crate) fn flat_index(self) -> usize {
+        usize::from(self.flat)
+    }
+}
+
+/// What a weight may use: all cores in rotation, each its own or lent.
+struct Range {
+    /// The cores of its own domains, first those of the domains that lighter weights may not use.
+    own: Box<[Position]>,
+    /// How many of `own` are closed to lighter weights, if that is not all of them.
+    reserved: usize,
+    /// Cores of domains that are lent while they are idle.
+    borrowable: Box<[Position]>,
+}
+
+/// The routes of one gate.
+pub(crate) struct Router {
+    heavy: Range,
+    medium: Range,
+    light: Range,
+}
+
+/// A thread's place in the rotation.
+pub(crate) struct Rotation {
+    next: Cell<usize>,
+    until_comparison: Cell<usize>,
+}
+
+impl Rotation {
+    /// Starts at a place of its own, so that threads do not go round in step.
+    pub(crate) fn new() -> Self {
+        static STAGGER: AtomicUsize = AtomicUsize::new(0);
+        // Relaxed: any distinct numbers will do.
+        let start = STAGGER.fetch_add(1, Relaxed);
+        Self {
+            next: Cell::new(start),
+            until_comparison: Cell::new(COMPARE_EVERY),
+        }
+    }
+
+    fn next(&self) -> usize {
+        let next = self.next.get();
+        self.next.set(next.wrapping_add(1));
+        next
+    }
+
+    fn is_time_to_compare(&self) -> bool {
+        let left = self.until_comparison.get() - 1;
+        self.until_comparison
+            .set(if left == 0 { COMPARE_EVERY } else { left });
+        left == 0
+    }
+}
+
+impl Router {
+    pub(crate) fn new(plan: &Plan) -> Self {
+        let positions = |domains: &[usize]| -> Box<[Position]> {
+            let cores = |&domain: &usize| {
+                let cores = plan.domains()[domain].cores.iter().enumerate();
+                // A plan has at most `MAX_CPUS` cores, so all of these fit.
+                cores.map(move |(core, planned)| Position {
+                    domain: domain as u16,
+                    core: core as u16,
+                    flat: (planned.number - 1) as u16,
+                })
+            };
+            domains.iter().flat_map(cores).collect()
+        };
+        let range = |weight: Weight| {
+            let ranges = plan.ranges();
+            let own = ranges.own(weight);
+            let reserved = ranges.reserved(weight);
+            let rest: Vec<usize> = own
+                .iter()
+                .copied()
+                .filter(|domain| !reserved.contains(domain))
+                .collect();
+            // A range that is all reserved has nothing to lean to.
+            let leans = !rest.is_empty();
+            let own = positions(&[reserved, &rest].concat());
+            Range {
+                own,
+                reserved: if leans { positions(reserved).len() } else { 0 },
+                borrowable: positions(ranges.borrowable(weight)),
+            }
+        };
+        Self {
+            heavy: range(Weight::Heavy),
+            medium: range(Weight::Medium),
+            light: range(Weight::Light),
+        }
+    }
+
+    fn range(&self, weight: Weight) -> &Range {
+        match weight {
+            Weight::Heavy => &self.heavy,
+            Weight::Medium => &self.medium,
+            Weight::Light => &self.light,
+        }
+    }
+
+    /// The core for the next token of this weight from the thread with this rotation.
+    #[inline]
+    pub(crate) fn route(
+        &self,
+        weight: Weight,
+        rotation: &Rotation,
+        domains: &[Arc<Domain>],
+    ) -> Position {
+        let range = self.range(weight);
+        if let [only] = *range.own
+            && range.borrowable.is_empty()
+        {
+            return only;
+        }
+        let turn = rotation.next();
+        if !range.borrowable.is_empty()
+            && let Some(lent) = range.lent(turn, domains)
+        {
+            return lent;
+        }
+        let candidate = range.own[turn % range.own.len()];
+        if rotation.is_time_to_compare() || range.reserved > 0 {
+            return range.shorter(candidate, turn, domains);
+        }
+        candidate
+    }
+}
+
+impl Range {
+    /// A lent core, if it is its turn and its domain is idle.
+    fn lent(&self, turn: usize, domains: &[Arc<Domain>]) -> Option<Position> {
+        // One rotation over own and borrowed cores, so that each gets its share.
+        let turn = turn % (self.own.len() + self.borrowable.len());
+        let lent = self.borrowable.get(turn)?;
+        domains[usize::from(lent.domain)].is_idle().then_some(*lent)
+    }
+
+    /// The candidate, unless another core's queue is clearly shorter; a reserved core's need only
+    /// be no longer.
+    #[cold]
+    fn shorter(&self, candidate: Position, turn: usize, domains: &[Arc<Domain>]) -> Position {
+        let (other, margin) = if self.reserved > 0 {
+            (self.own[turn % self.reserved], 0)
+        } else {
+            // Half way round, moved by one each time it comes round.
+            let shift = self.own.len() / 2 + turn / self.own.len();
+            (self.own[(turn + shift) % self.own.len()], CLEARLY_LONGER)
+        };
+        let queued = |position: Position| domains[usize::from(position.domain)].queued();
+        if queued(other) + margin <= queued(candidate) {
+            other
+        } else {
+            candidate
+        }
+    }
+}

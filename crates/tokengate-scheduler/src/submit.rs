@@ -1,0 +1,169 @@
+//! One call: room, cell, route, publication, in this order, inline on the calling thread.
+//!
+//! Called by the forms of `Handle`. Keeps: a refused call has made no token and gives its body
+//! back; a token that was made is published, deferred in an open batch, or rejected.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokengate_token::{Body, Place, RejectCause, Runnable, Token, create, in_body};
+
+use crate::batch;
+use crate::clock;
+use crate::config::Full;
+use crate::handle::{Call, Refused};
+use crate::router::Position;
+use crate::shared::Shared;
+use crate::thread::{self, ThreadState};
+
+/// What to do about room.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Room {
+    /// In a body none is needed; else what the scheduler's policy says.
+    Policy,
+    /// It must be there now.
+    Now,
+    /// Wait for it until then, or for as long as it takes.
+    Until(Option<Instant>),
+}
+
+type Submitted<B> = Result<Token<<B as Body>::Output, <B as Body>::Error>, (Refused<B>, Call)>;
+
+/// Submits, or gives the body back.
+#[inline]
+pub(crate) fn submit<B: Body>(gate: &Arc<Shared>, call: Call, body: B, room: Room) -> Submitted<B> {
+    thread::with(|thread| match take_room(gate, thread, room) {
+        Ok(credit) => Ok(publish(gate, thread, call, body, credit)),
+        Err(cause) => Err((Refused { body, cause }, call)),
+    })
+}
+
+/// Waits for room, then submits.
+pub(crate) async fn submit_async<B: Body>(
+    gate: &Arc<Shared>,
+    call: Call,
+    refused: Refused<B>,
+) -> Token<B::Output, B::Error> {
+    batch::flush();
+    let drawn = gate.admission.draw_async(|| gate.refuses_roots()).await;
+    if drawn == 0 {
+        let cause = RejectCause::ShutDown;
+        return rejected(call, Refused { cause, ..refused });
+    }
+    thread::with(|thread| {
+        thread.keep_credits(gate, drawn - 1);
+        publish(gate, thread, call, refused.body, true)
+    })
+}
+
+/// A token that is rejected from the start.
+#[cold]
+pub(crate) fn rejected<B: Body>(call: Call, refused: Refused<B>) -> Token<B::Output, B::Error> {
+    let (token, runnable) = create(call.operation, refused.body);
+    runnable.reject(refused.cause);
+    token
+}
+
+/// Makes the token and publishes it.
+#[inline]
+fn publish<B: Body>(
+    gate: &Arc<Shared>,
+    thread: &ThreadState,
+    call: Call,
+    body: B,
+    credit: bool,
+) -> Token<B::Output, B::Error> {
+    let (token, runnable) = create(call.operation, body);
+    if thread.is_timed(gate.stride) {
+        runnable.set_submitted(clock::now_ns());
+    }
+    let position = gate
+        .router
+        .route(call.weight, &thread.rotation, &gate.domains);
+    route_to(gate, thread, position, runnable, credit);
+    token
+}
+
+#[inline]
+fn route_to(
+    gate: &Arc<Shared>,
+    thread: &ThreadState,
+    position: Position,
+    runnable: Runnable,
+    credit: bool,
+) {
+    let place = Place {
+        domain: Some(position.domain),
+        published: true,
+        credit,
+    };
+    runnable.set_place(place);
+    let runnable = match thread.batches.defer(gate, position, runnable) {
+        Ok(None) => return,
+        Ok(Some(due)) => return gate.publish_list(position.flat_index(), due),
+        Err(runnable) => runnable,
+    };
+    let domain = &*gate.domains[usize::from(position.domain)];
+    let Err(runnable) = thread.push_local(domain, runnable) else {
+        return;
+    };
+    if let Err(runnable) = domain.post(usize::from(position.core), runnable) {
+        runnable.reject(RejectCause::ShutDown);
+    }
+}
+
+/// Takes a credit, if the call needs one; whether it did.
+#[inline]
+fn take_room(gate: &Arc<Shared>, thread: &ThreadState, room: Room) -> Result<bool, RejectCause> {
+    if !gate.refuses_roots() && !in_body() && thread.use_credit(gate) {
+        return Ok(true);
+    }
+    take_room_slowly(gate, thread, room)
+}
+
+#[cold]
+fn take_room_slowly(
+    gate: &Arc<Shared>,
+    thread: &ThreadState,
+    room: Room,
+) -> Result<bool, RejectCause> {
+    if in_body() {
+        if gate.is_stopping() {
+            return Err(RejectCause::ShutDown);
+        }
+        if matches!(room, Room::Policy) {
+            return Ok(false);
+        }
+    } else if gate.refuses_roots() {
+        return Err(RejectCause::ShutDown);
+    }
+    if thread.use_credit(gate) {
+        return Ok(true);
+    }
+    let admission = &gate.admission;
+    let full = RejectCause::Full {
+        capacity: admission.capacity(),
+    };
+    let deadline = match (room, gate.full) {
+        (Room::Now, _) | (Room::Policy, Full::Reject) => None,
+        (Room::Policy, Full::Wait) => Some(None),
+        (Room::Until(deadline), _) => Some(deadline),
+    };
+    let mut drawn = admission.draw();
+    if drawn == 0
+        && let Some(deadline) = deadline
+    {
+        // What this thread has not published could be what everybody waits for.
+        batch::flush();
+        drawn = admission.draw_waiting(deadline, || gate.refuses_roots());
+    }
+    if drawn == 0 {
+        return Err(if gate.refuses_roots() {
+            RejectCause::ShutDown
+        } else {
+            full
+        });
+    }
+    thread.keep_credits(gate, drawn - 1);
+    Ok(true)
+}

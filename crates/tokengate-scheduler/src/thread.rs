@@ -1,0 +1,170 @@
+//! What a thread keeps between calls: gates entered, credits, place in the rotation, open batches.
+//!
+//! Read once for each call. A worker's thread also has its own queue here, so that children which
+//! stay in the domain reach it without a fence. Nothing here is shared; while a thread ends, calls
+//! from it use a state made for the moment.
+
+use std::cell::{Cell, RefCell};
+use std::ptr;
+use std::rc::Rc;
+use std::sync::{Arc, Weak};
+
+use tokengate_token::Runnable;
+
+use crate::batch::Batches;
+use crate::domain::Domain;
+use crate::entered::EnteredGates;
+use crate::local::LocalQueue;
+use crate::router::Rotation;
+use crate::shared::Shared;
+
+thread_local! {
+    static THREAD: ThreadState = ThreadState::new();
+}
+
+/// The state of one thread.
+pub(crate) struct ThreadState {
+    pub(crate) entered: EnteredGates,
+    pub(crate) rotation: Rotation,
+    pub(crate) batches: Batches,
+    credits: Credits,
+    until_timed: Cell<u32>,
+    random: Cell<u32>,
+    worker: RefCell<Option<Rc<WorkerQueue>>>,
+}
+
+/// A worker's queue, with the domain that it belongs to.
+pub(crate) struct WorkerQueue {
+    pub(crate) domain: Arc<Domain>,
+    pub(crate) queue: RefCell<LocalQueue>,
+}
+
+impl ThreadState {
+    fn new() -> Self {
+        Self {
+            entered: EnteredGates::default(),
+            rotation: Rotation::new(),
+            batches: Batches::default(),
+            credits: Credits::default(),
+            until_timed: Cell::new(0),
+            random: Cell::new(1),
+            worker: RefCell::new(None),
+        }
+    }
+
+    /// Uses a credit that this thread has drawn; `false` if it has none of this gate.
+    #[inline]
+    pub(crate) fn use_credit(&self, gate: &Shared) -> bool {
+        let credits = &self.credits;
+        let left = credits.left.get();
+        if left == 0 || credits.of_gate.get() != gate.id {
+            return false;
+        }
+        credits.left.set(left - 1);
+        true
+    }
+
+    /// Keeps drawn credits for later calls; those of another gate go back.
+    pub(crate) fn keep_credits(&self, gate: &Arc<Shared>, drawn: usize) {
+        let credits = &self.credits;
+        if credits.of_gate.get() != gate.id {
+            credits.give_back();
+            credits.of_gate.set(gate.id);
+            credits.gate.replace(Arc::downgrade(gate));
+        }
+        credits.left.set(credits.left.get() + drawn);
+    }
+
+    /// Whether the next token is one to time, with one in `stride` timed; 0 is none.
+    #[inline]
+    pub(crate) fn is_timed(&self, stride: u32) -> bool {
+        if stride == 0 {
+            return false;
+        }
+        let left = self.until_timed.get();
+        if left > 1 {
+            self.until_timed.set(left - 1);
+            return false;
+        }
+        self.until_timed.set(self.next_distance(stride));
+        true
+    }
+
+    /// A number of calls that is the stride on average: a fixed distance would be in step with the
+    /// rotation, and time the tokens of some cores only.
+    #[cold]
+    fn next_distance(&self, stride: u32) -> u32 {
+        // A linear congruential generator modulo 2^32; the constants are from Numerical Recipes.
+        let random = self.random.get();
+        let random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        self.random.set(random);
+        // From 1 to 2 * stride - 1, each equally likely; the high bits are the good ones.
+        let spread = u64::from(stride) * 2 - 1;
+        ((u64::from(random) * spread) >> 32) as u32 + 1
+    }
+
+    /// Puts the runnable into this thread's own queue, if it is a worker of the domain.
+    #[inline]
+    pub(crate) fn push_local(&self, domain: &Domain, runnable: Runnable) -> Result<(), Runnable> {
+        let worker = self.worker.borrow();
+        let Some(worker) = worker
+            .as_ref()
+            .filter(|worker| ptr::eq(&*worker.domain, domain))
+        else {
+            return Err(runnable);
+        };
+        let mut queue = worker.queue.borrow_mut();
+        let was_empty = queue.is_empty();
+        queue.push(runnable);
+        // Siblings hear of the edge, and as long as one of them is parked.
+        if queue.is_shared() && (was_empty || domain.sleepers.count() > 0) {
+            domain.unpark_one();
+        }
+        Ok(())
+    }
+}
+
+/// Credits that a thread has drawn and not used.
+#[derive(Default)]
+struct Credits {
+    left: Cell<usize>,
+    of_gate: Cell<u64>,
+    gate: RefCell<Weak<Shared>>,
+}
+
+impl Credits {
+    fn give_back(&self) {
+        let left = self.left.take();
+        if let Some(gate) = self.gate.take().upgrade() {
+            gate.admission.give(left);
+        }
+    }
+}
+
+impl Drop for Credits {
+    fn drop(&mut self) {
+        self.give_back();
+    }
+}
+
+/// Calls `f` with this thread's state, or with one for the moment while the thread ends.
+#[inline]
+pub(crate) fn with<R>(f: impl FnOnce(&ThreadState) -> R) -> R {
+    let mut f = Some(f);
+    let mut call = |thread: &ThreadState| f.take().map(|f| f(thread));
+    match THREAD.try_with(&mut call) {
+        Ok(result) => result,
+        Err(_) => call(&ThreadState::new()),
+    }
+    .expect("called once")
+}
+
+/// Makes this thread a worker with this queue, until `None` is set.
+pub(crate) fn set_worker(worker: Option<Rc<WorkerQueue>>) {
+    with(|thread| drop(thread.worker.replace(worker)));
+}
+
+/// As [`ThreadState::push_local`].
+pub(crate) fn push_local(domain: &Domain, runnable: Runnable) -> Result<(), Runnable> {
+    with(|thread| thread.push_local(domain, runnable))
+}
