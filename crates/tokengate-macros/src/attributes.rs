@@ -80,7 +80,9 @@ impl Attributes {
 
     /// Shares out what is inside of `cfg_attr(condition, ..)`, each under its condition.
     fn add_conditional(&mut self, attribute: &Attribute) {
-        let mut arguments = arguments(attribute).into_iter();
+        let Some(mut arguments) = arguments(attribute) else {
+            return self.put(attribute, &[On::Run]);
+        };
         let condition = arguments.next();
         let inner = arguments
             .map(|meta| parse_quote!(#[#meta]))
@@ -97,14 +99,16 @@ impl Attributes {
 
     /// Expects a lint on the one item that it is about, and allows it where the signature is repeated.
     fn add_expectation(&mut self, attribute: &Attribute) {
+        let Some(arguments) = arguments(attribute) else {
+            return self.put(attribute, &[On::Run]);
+        };
         let is_reason = |meta: &Meta| matches!(meta, Meta::NameValue(_));
         let is_outside = |lint: &Meta| {
             SEEN_FROM_OUTSIDE
                 .iter()
                 .any(|name| lint.path().is_ident(name))
         };
-        let (reason, lints): (Vec<_>, Vec<_>) =
-            arguments(attribute).into_iter().partition(is_reason);
+        let (reason, lints): (Vec<_>, Vec<_>) = arguments.partition(is_reason);
         let (outside, inside): (Vec<_>, Vec<_>) = lints.into_iter().partition(is_outside);
         let mut put = |level: &str, lints: &[Meta], items: &[On]| {
             let level = format_ident!("{level}");
@@ -119,11 +123,13 @@ impl Attributes {
     }
 }
 
-/// The arguments of an attribute; none where they are malformed, which the compiler tells.
-fn arguments(attribute: &Attribute) -> Punctuated<Meta, Token![,]> {
+/// The arguments of an attribute; `None` for those that only the compiler can judge.
+fn arguments(attribute: &Attribute) -> Option<impl Iterator<Item = Meta>> {
+    let parser = Punctuated::<Meta, Token![,]>::parse_terminated;
     attribute
-        .parse_args_with(Punctuated::parse_terminated)
-        .unwrap_or_default()
+        .parse_args_with(parser)
+        .ok()
+        .map(Punctuated::into_iter)
 }
 
 fn is_hidden(attribute: &Attribute) -> bool {

@@ -8,7 +8,9 @@ use proc_macro2::{Delimiter, Group, TokenStream, TokenTree};
 use quote::{format_ident, quote, quote_spanned};
 use syn::ext::IdentExt;
 use syn::spanned::Spanned;
-use syn::{FnArg, GenericParam, Ident, Pat, Path, Signature, Type, Visibility, parse_quote};
+use syn::{
+    FnArg, GenericParam, Ident, LitStr, Pat, Path, Signature, Type, Visibility, parse_quote,
+};
 
 use crate::args::Arguments;
 use crate::attributes::{Attributes, On, quiet};
@@ -83,14 +85,14 @@ pub(crate) fn handle(function: &Function, attributes: &Attributes) -> TokenStrea
     }
 }
 
-/// The type of the token that a call gives; it ends where the user's signature does.
+/// The type of the token that a call gives; for the compiler it stands where the result does.
 pub(crate) fn token(private: &Path, result: &Type, fallible: bool) -> TokenStream {
     let (ok, error) = sides(private, result, fallible);
-    let end = quote_spanned!(result.span()=> >);
+    let token = located(quote!(#private::Token), result);
     if fallible {
-        quote!(#private::Token<#ok, #error #end)
+        quote_spanned!(result.span()=> #token<#ok, #error>)
     } else {
-        quote!(#private::Token<#ok #end)
+        quote_spanned!(result.span()=> #token<#ok>)
     }
 }
 
@@ -107,8 +109,15 @@ fn sides(private: &Path, result: &Type, fallible: bool) -> (TokenStream, TokenSt
 /// `tokens` as if they stood where `place` stands, so that the compiler points there; names resolve as before.
 fn located(tokens: TokenStream, place: &impl Spanned) -> TokenStream {
     let place = place.span();
-    let relocate = |mut token: TokenTree| {
-        token.set_span(token.span().located_at(place));
+    let relocate = |token: TokenTree| {
+        let span = token.span().located_at(place);
+        let mut token = match token {
+            TokenTree::Group(group) => {
+                Group::new(group.delimiter(), located(group.stream(), &place)).into()
+            }
+            token => token,
+        };
+        token.set_span(span);
         token
     };
     tokens.into_iter().map(relocate).collect()
@@ -127,11 +136,7 @@ struct Items<'a> {
 impl Items<'_> {
     fn operation(&self) -> TokenStream {
         let (private, visibility) = (&self.private, self.visibility);
-        let label = self
-            .arguments
-            .operation_type
-            .as_ref()
-            .map(|label| label.value());
+        let label = self.arguments.operation_type.as_ref().map(LitStr::value);
         let label = label.unwrap_or_else(|| self.name.unraw().to_string());
         let weight = self.arguments.tags.weight;
         let quiet = quiet(&["dead_code", "unreachable_pub"]);
@@ -202,11 +207,13 @@ impl Items<'_> {
     fn request(&self) -> TokenStream {
         let (private, visibility, names) = (&self.private, self.visibility, &self.call.names);
         let (body, body_type) = (self.path("body"), self.body_type());
-        let output = quote!(#private::Request<#body_type>);
+        let output = located(quote!(#private::Request<#body_type>), self.name);
         let signature = self.signature(format_ident!("request"), output);
         let attributes = self.attributes.on(On::Request);
         let quiet = quiet(&["deprecated", "non_snake_case", "unreachable_pub"]);
         let (name, generics) = (self.name, self.generics());
+        let call = quote!(#private::request(Self::operation(), #body(#(#names),*)));
+        let call = located(call, self.name);
         // Whoever requests the function uses it: the compiler must not warn that it is never called.
         quote! {
             /// A call that is not submitted yet, to be adjusted first.
@@ -214,7 +221,7 @@ impl Items<'_> {
             #(#attributes)*
             #visibility #signature {
                 let _ = #name #generics;
-                #private::request(Self::operation(), #body(#(#names),*))
+                #call
             }
         }
     }
@@ -238,9 +245,10 @@ impl Items<'_> {
     fn body_type(&self) -> TokenStream {
         let private = &self.private;
         let (ok, error) = sides(private, &self.call.result, self.call.fallible);
-        let (start, end) = (quote!(impl #private::Body), quote!(>));
-        let (start, end) = (located(start, self.name), located(end, self.name));
-        quote!(#start<Output = #ok, Error = #error #end)
+        located(
+            quote!(impl #private::Body<Output = #ok, Error = #error>),
+            self.name,
+        )
     }
 
     /// The user's signature with another name and output, for a function that only passes its arguments on.

@@ -161,7 +161,7 @@ use quote::quote;
 ///
 /// Two faults are told by the compiler in its own words:
 ///
-/// * `enum is not supported in impls`: the function stands in an `impl`, though it takes no `self`. Guard a free
+/// * ``enum is not supported in `trait`s or `impl`s``: the function stands in an `impl`, though it takes no `self`. Guard a free
 ///   function and call that one.
 ///
 /// ```compile_fail

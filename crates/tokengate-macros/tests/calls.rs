@@ -208,6 +208,9 @@ fn owned_types_that_mention_references_pass() {
     );
 }
 
+/// The return type of a function in whose module the primitive types are shadowed.
+type Shadowless = u32;
+
 #[test]
 fn names_in_the_users_scope_change_nothing() {
     mod shadows {
@@ -237,7 +240,7 @@ fn names_in_the_users_scope_change_nothing() {
             operation + token + body + run + odd + call
         }
         #[super::task_token_guard(operation_type = "even", crate = crate::mock)]
-        pub(super) fn even() -> super::Plain {
+        pub(super) fn even() -> super::Shadowless {
             4
         }
     }
@@ -246,8 +249,6 @@ fn names_in_the_users_scope_change_nothing() {
     assert_eq!(shadows::even().get(), Ok(4));
     let _ = shadows::Result;
 }
-
-type Plain = u32;
 
 #[test]
 fn the_associated_functions_are_as_visible_as_the_function() {

@@ -19,6 +19,7 @@
 mod mock;
 
 pub use private::reached;
+use tokengate_macros::task_token_guard;
 
 /// Functions that a crate exports.
 pub mod exported {
@@ -123,8 +124,6 @@ pub fn outOfStyle(Argument: u64) -> u64 {
 #[expect(unused_variables, reason = "what is tested")]
 #[deprecated = "what is tested"]
 pub fn unused_argument(n: u64) {}
-
-use tokengate_macros::task_token_guard;
 
 #[test]
 fn the_functions_work() {
