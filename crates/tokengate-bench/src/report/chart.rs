@@ -13,7 +13,15 @@ const WIDTH: u32 = 960;
 /// Height of one bar with its gap in pixels.
 const BAR: u32 = 28;
 /// Height of a line plot in pixels.
-const LINES: u32 = 460;
+const LINES: u32 = 560;
+/// Size of all text but the title in pixels.
+const TEXT: (&str, u32) = ("sans-serif", 16);
+/// The bars of our contenders.
+const OURS: RGBColor = RGBColor(205, 95, 75);
+/// The bars of the others.
+const PEER: RGBColor = RGBColor(125, 150, 190);
+/// The title of a plot.
+const TITLE: (&str, u32) = ("sans-serif", 22);
 
 /// The chart as an SVG element.
 ///
@@ -37,24 +45,29 @@ fn draw_bars(text: &mut String, title: &str, unit: &str, bars: &[(String, Spread
     let root = SVGBackend::with_string(text, (WIDTH, height)).into_drawing_area();
     let longest = bars.iter().map(|(_, bar)| bar.max).fold(0.0, f64::max);
     let mut plot = ChartBuilder::on(&root)
-        .caption(title, ("sans-serif", 18))
+        .caption(title, TITLE)
         .margin(10)
         .x_label_area_size(45)
-        .y_label_area_size(170)
+        .y_label_area_size(190)
         .build_cartesian_2d(0.0..longest * 1.1, (0..bars.len()).into_segmented())?;
     plot.configure_mesh()
         .disable_y_mesh()
+        .light_line_style(TRANSPARENT)
+        .label_style(TEXT)
         .x_desc(unit)
         .y_labels(bars.len())
         .y_label_formatter(&|place| match place {
             SegmentValue::CenterOf(index) => bars
-                .get(*index)
+                .iter()
+                .nth_back(*index)
                 .map_or_else(String::new, |(name, _)| name.clone()),
             _ => String::new(),
         })
         .draw()?;
-    for (index, (name, bar)) in bars.iter().enumerate() {
-        let style = colour(name, index).mix(0.7).filled();
+    // The axis counts from below, readers from above.
+    for (index, (name, bar)) in bars.iter().rev().enumerate() {
+        let ours = name.starts_with("tokengate");
+        let style = if ours { OURS } else { PEER }.filled();
         let (low, high) = (SegmentValue::Exact(index), SegmentValue::Exact(index + 1));
         let mut shape = Rectangle::new([(0.0, low), (bar.median, high)], style);
         shape.set_margin(4, 4, 0, 0);
@@ -81,14 +94,19 @@ fn draw_lines(
         (low.min(high) * 0.8..high * 1.25).log_scale()
     };
     let mut plot = ChartBuilder::on(&root)
-        .caption(title, ("sans-serif", 18))
+        .caption(title, TITLE)
         .margin(10)
         .x_label_area_size(45)
-        .y_label_area_size(90)
+        .y_label_area_size(100)
         .build_cartesian_2d(range(|point| point.0), range(|point| point.1))?;
-    plot.configure_mesh().x_desc(x).y_desc(y).draw()?;
+    plot.configure_mesh()
+        .light_line_style(TRANSPARENT)
+        .label_style(TEXT)
+        .x_desc(x)
+        .y_desc(y)
+        .draw()?;
     for (index, (name, points)) in lines.iter().enumerate() {
-        let style = colour(name, index).stroke_width(2);
+        let style = Palette99::pick(index).stroke_width(2);
         plot.draw_series(LineSeries::new(points.iter().copied(), style))?
             .label(name)
             .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], style));
@@ -96,26 +114,11 @@ fn draw_lines(
     plot.configure_series_labels()
         .background_style(WHITE.mix(0.85))
         .border_style(BLACK.mix(0.3))
-        .position(SeriesLabelPosition::LowerRight)
+        .label_font(TEXT)
+        .position(SeriesLabelPosition::MiddleRight)
         .draw()?;
     root.present()?;
     Ok(())
-}
-
-/// Ours in one colour, the peers in others.
-fn colour(name: &str, index: usize) -> RGBColor {
-    if name.starts_with("tokengate") {
-        return RGBColor(200, 60, 40);
-    }
-    let palette = [
-        RGBColor(60, 100, 170),
-        RGBColor(70, 150, 110),
-        RGBColor(150, 110, 170),
-        RGBColor(190, 150, 50),
-        RGBColor(90, 160, 190),
-        RGBColor(120, 120, 120),
-    ];
-    palette[index % palette.len()]
 }
 
 #[cfg(test)]
