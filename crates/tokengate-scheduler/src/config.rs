@@ -3,7 +3,6 @@
 //! A plain record with defaults; nothing here is shared or changed later.
 
 use std::fmt;
-use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use tokengate_token::Failure;
@@ -57,8 +56,8 @@ pub enum Full {
 pub enum Timing {
     /// None.
     Off,
-    /// One in so many, about.
-    Sampled(NonZeroU32),
+    /// One in so many, on average; 0 is refused at the start.
+    Sampled(u32),
     /// Every one: exact sums.
     Every,
 }
@@ -66,7 +65,7 @@ pub enum Timing {
 impl Default for Timing {
     /// One in 64.
     fn default() -> Self {
-        Self::Sampled(NonZeroU32::new(64).expect("not 0"))
+        Self::Sampled(64)
     }
 }
 
@@ -75,7 +74,7 @@ impl Timing {
     pub(crate) fn stride(self) -> u32 {
         match self {
             Self::Off => 0,
-            Self::Sampled(stride) => stride.get(),
+            Self::Sampled(stride) => stride,
             Self::Every => 1,
         }
     }

@@ -12,6 +12,9 @@ pub enum StartError {
     /// A capacity of 0 would refuse every call.
     #[error("the capacity is 0, so every call would be refused or wait for ever; give at least 1")]
     NoCapacity,
+    /// One token in 0 cannot be timed.
+    #[error("`Timing::Sampled(0)` times nothing; use `Timing::Off`, or at least 1")]
+    NoSample,
     /// The system did not start a thread.
     #[error(
         "the system started {started} worker threads and refused another: {source}; raise the \

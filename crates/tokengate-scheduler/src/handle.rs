@@ -8,7 +8,9 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokengate_token::{Body, Operation, RejectCause, Token, Weight};
+use tokengate_token::{
+    Async, Body, Fallible, FallibleAsync, Operation, Plain, RejectCause, Token, Weight,
+};
 
 use crate::batch;
 use crate::domain::Domain;
@@ -93,7 +95,7 @@ impl Handle {
         let room = Room::Policy;
         match submit::submit(&self.shared, call.into(), body, room) {
             Ok(token) => token,
-            Err((refused, call)) => submit::rejected(call, refused),
+            Err((refused, call)) => submit::rejected(call, refused.body, refused.cause),
         }
     }
 
@@ -142,6 +144,45 @@ impl Handle {
             Ok(token) => token,
             Err((refused, call)) => submit::submit_async(&self.shared, call, refused).await,
         }
+    }
+
+    /// Calls a closure: [`submit`](Self::submit) of a [`Plain`] body.
+    ///
+    /// `call` is a `static` [`Operation`], or a label at the cost of a look-up.
+    pub fn spawn<F, R>(&self, call: impl Into<Call>, body: F) -> Token<R>
+    where
+        F: FnOnce() -> R + Send + 'static,
+        R: Send + 'static,
+    {
+        self.submit(call, Plain::new(body))
+    }
+
+    /// Calls a closure that may fail: [`submit`](Self::submit) of a [`Fallible`] body.
+    pub fn try_spawn<F, T, E>(&self, call: impl Into<Call>, body: F) -> Token<T, E>
+    where
+        F: FnOnce() -> Result<T, E> + Send + 'static,
+        T: Send + 'static,
+        E: Send + 'static,
+    {
+        self.submit(call, Fallible::new(body))
+    }
+
+    /// Runs a future in one domain: [`submit`](Self::submit) of an [`Async`] body.
+    pub fn spawn_async<F>(&self, call: impl Into<Call>, body: F) -> Token<F::Output>
+    where
+        F: Future<Output: Send + 'static> + Send + 'static,
+    {
+        self.submit(call, Async::new(body))
+    }
+
+    /// Runs a future that may fail: [`submit`](Self::submit) of a [`FallibleAsync`] body.
+    pub fn try_spawn_async<F, T, E>(&self, call: impl Into<Call>, body: F) -> Token<T, E>
+    where
+        F: Future<Output = Result<T, E>> + Send + 'static,
+        T: Send + 'static,
+        E: Send + 'static,
+    {
+        self.submit(call, FallibleAsync::new(body))
     }
 
     /// Calls `f`; plain calls to this scheduler inside it are published many at a time.

@@ -13,11 +13,12 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crate::batch;
-use crate::config::{Config, WorkerInfo};
+use crate::config::{Config, Timing, WorkerInfo};
 use crate::domain::Domain;
 use crate::error::StartError;
 use crate::handle::Handle;
 use crate::local::LocalQueue;
+use crate::pin;
 use crate::shared::Shared;
 use crate::sleep::{Sleeper, Sleepers};
 use crate::thread::{self, WorkerQueue};
@@ -86,6 +87,9 @@ impl Scheduler {
     pub fn start(config: Config) -> Result<Self, StartError> {
         if config.capacity == Some(0) {
             return Err(StartError::NoCapacity);
+        }
+        if config.timing == Timing::Sampled(0) {
+            return Err(StartError::NoSample);
         }
         let plan = Plan::new(&Machine::detect(), &config.domains, &config.ranges)?;
         let hooks = Arc::new(config.hooks.clone());
@@ -246,9 +250,7 @@ fn make_domain(
 /// The life of a worker's thread.
 fn run_worker(shared: Arc<Shared>, seed: Seed, recorder: usize, ready: Sender<Ready>) {
     let info = seed.info;
-    let pinned = info
-        .cpu
-        .is_none_or(|id| core_affinity::set_for_current(core_affinity::CoreId { id }));
+    let pinned = info.cpu.is_none_or(pin::pin_current);
     let queue = Rc::new(WorkerQueue {
         domain: seed.domain.clone(),
         queue: std::cell::RefCell::new(seed.queue),

@@ -47,8 +47,7 @@ pub(crate) async fn submit_async<B: Body>(
     batch::flush();
     let drawn = gate.admission.draw_async(|| gate.refuses_roots()).await;
     if drawn == 0 {
-        let cause = RejectCause::ShutDown;
-        return rejected(call, Refused { cause, ..refused });
+        return rejected(call, refused.body, RejectCause::ShutDown);
     }
     thread::with(|thread| {
         thread.keep_credits(gate, drawn - 1);
@@ -56,11 +55,13 @@ pub(crate) async fn submit_async<B: Body>(
     })
 }
 
-/// A token that is rejected from the start.
+/// A token that is rejected from the start: for calls that have no scheduler to go to.
+///
+/// Drops the body here and now.
 #[cold]
-pub(crate) fn rejected<B: Body>(call: Call, refused: Refused<B>) -> Token<B::Output, B::Error> {
-    let (token, runnable) = create(call.operation, refused.body);
-    runnable.reject(refused.cause);
+pub fn rejected<B: Body>(call: Call, body: B, cause: RejectCause) -> Token<B::Output, B::Error> {
+    let (token, runnable) = create(call.operation(), body);
+    runnable.reject(cause);
     token
 }
 

@@ -7,6 +7,7 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
+use crossbeam_utils::Backoff;
 use tokengate_token::{Home, Place, Ran, Runnable};
 
 use crate::clock;
@@ -230,6 +231,13 @@ impl Worker {
     #[cold]
     fn sleep(&mut self) {
         self.return_credits();
+        let backoff = Backoff::new();
+        while !backoff.is_completed() {
+            backoff.snooze();
+            if self.domain.has_work() {
+                return;
+            }
+        }
         let (shared, domain) = (&self.shared, &self.domain);
         let parked = domain.sleepers.sleep(&self.sleeper, || {
             shared.worker_parks();

@@ -221,6 +221,12 @@ impl fmt::Display for RejectCause {
     }
 }
 
+impl std::error::Error for RejectCause {}
+
+impl std::error::Error for Rejection {}
+
+impl std::error::Error for KillReason {}
+
 #[cfg(test)]
 mod tests {
     use super::*;

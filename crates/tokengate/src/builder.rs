@@ -1,0 +1,142 @@
+//! The options of a gate.
+//!
+//! Collects what the scheduler's record holds, in the form of a builder, and adds the runtime for
+//! async bodies.
+
+use std::sync::Arc;
+
+use tokengate_scheduler::topology::{Domains, WeightRanges};
+use tokengate_scheduler::{Config, Failure, Full, Scheduler, Timing, WorkerInfo};
+
+use crate::coordination::Coordination;
+use crate::{Gate, InstallError, StartError, global};
+
+/// Options of a [`Gate`]; each has a default that most want.
+///
+/// ```
+/// use tokengate::{Domains, Full, Gate, Timing, WeightRanges};
+/// let gate = Gate::builder()
+///     .domains(Domains::Count(4))
+///     .weight_ranges(WeightRanges::strict())
+///     .capacity(10_000)
+///     .on_full(Full::Reject)
+///     .timing(Timing::Every)
+///     .start()?;
+/// println!("{}", gate.plan());
+/// # Ok::<(), tokengate::StartError>(())
+/// ```
+#[derive(Debug)]
+#[must_use = "a builder does nothing until it starts a gate"]
+pub struct Builder {
+    config: Config,
+    runtime: Option<tokio::runtime::Handle>,
+}
+
+impl Builder {
+    pub(crate) fn new() -> Self {
+        let mut config = Config::default();
+        config.hooks.unobserved = Arc::new(|failure| tracing::warn!("{failure}"));
+        Self {
+            config,
+            runtime: None,
+        }
+    }
+
+    /// How cores are put together; by default each is a domain of its own.
+    pub fn domains(mut self, domains: Domains) -> Self {
+        self.config.domains = domains;
+        self
+    }
+
+    /// Which domains each weight may use.
+    pub fn weight_ranges(mut self, ranges: WeightRanges) -> Self {
+        self.config.ranges = ranges;
+        self
+    }
+
+    /// How many root tokens may wait for their start; by default 65,536 for each domain.
+    ///
+    /// From 4,096 up each thread that calls may make it look smaller by up to 64.
+    pub fn capacity(mut self, tokens: usize) -> Self {
+        self.config.capacity = Some(tokens);
+        self
+    }
+
+    /// What a plain call does without room; by default it waits.
+    pub fn on_full(mut self, full: Full) -> Self {
+        self.config.full = full;
+        self
+    }
+
+    /// Which tokens are timed; by default one in 64.
+    pub fn timing(mut self, timing: Timing) -> Self {
+        self.config.timing = timing;
+        self
+    }
+
+    /// Names each worker's thread; by default `tokengate-D-W`, domain and worker from 1.
+    pub fn thread_name(
+        mut self,
+        name: impl Fn(WorkerInfo) -> String + Send + Sync + 'static,
+    ) -> Self {
+        self.config.hooks.thread_name = Arc::new(name);
+        self
+    }
+
+    /// Runs on each worker's thread, after it is pinned and before its first token.
+    pub fn on_thread_start(mut self, hook: impl Fn(WorkerInfo) + Send + Sync + 'static) -> Self {
+        self.config.hooks.thread_start = Arc::new(hook);
+        self
+    }
+
+    /// Hears of tokens that failed or panicked and whose handles were dropped unread.
+    ///
+    /// By default a `tracing` warning.
+    pub fn on_unobserved_failure(
+        mut self,
+        hook: impl Fn(&Failure) + Send + Sync + 'static,
+    ) -> Self {
+        self.config.hooks.unobserved = Arc::new(hook);
+        self
+    }
+
+    /// Serves async bodies by this tokio runtime, which must have time and io enabled.
+    ///
+    /// By default the gate starts a runtime of its own, with one thread, before the first async
+    /// body.
+    pub fn runtime(mut self, handle: tokio::runtime::Handle) -> Self {
+        self.runtime = Some(handle);
+        self
+    }
+
+    /// Starts the gate, and waits until its threads are pinned.
+    ///
+    /// A pin that the system refuses is reported in the [plan](Gate::plan) and as a `tracing`
+    /// warning.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError`] if the options contradict the machine, or a thread cannot be started.
+    pub fn start(mut self) -> Result<Gate, StartError> {
+        self.config.reactor = Some(Arc::new(Coordination::new(self.runtime)));
+        let scheduler = Scheduler::start(self.config)?;
+        for refused in scheduler.handle().plan().refused_pins() {
+            tracing::warn!(
+                domain = refused.domain + 1,
+                cpu = refused.cpu,
+                "a worker runs unpinned: {}",
+                refused.reason
+            );
+        }
+        Ok(Gate::new(scheduler))
+    }
+
+    /// Starts the gate and makes it the global one.
+    ///
+    /// # Errors
+    ///
+    /// [`InstallError`] if there is a global gate already, or the gate cannot be started.
+    pub fn install_global(self) -> Result<&'static Gate, InstallError> {
+        global::install(|| self.start())
+    }
+}
