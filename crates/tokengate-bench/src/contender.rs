@@ -5,6 +5,8 @@
 
 use std::fmt;
 
+use tokengate::Weight;
+
 /// An executor that can be measured: it runs jobs and gives their results back.
 ///
 /// Keep threads and pools in the value and start them in the closure given to
@@ -71,17 +73,6 @@ pub enum Handles {
     Each,
     /// Results come back together, or as they finish.
     None,
-}
-
-/// How heavy a job is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Weight {
-    /// The heaviest class.
-    Heavy,
-    /// The class of a job that says nothing.
-    Medium,
-    /// The lightest class.
-    Light,
 }
 
 /// What an executor measured itself, see [`Contender::own_figures`].

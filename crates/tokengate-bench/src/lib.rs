@@ -72,4 +72,5 @@ mod stolen;
 mod tally;
 
 pub use crate::bench::Bench;
-pub use crate::contender::{Contender, Failed, Handles, Job, Outcome, Unable, Weight};
+pub use crate::contender::{Contender, Failed, Handles, Job, Outcome, OwnFigures, Unable};
+pub use tokengate::Weight;

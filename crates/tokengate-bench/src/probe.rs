@@ -8,7 +8,9 @@
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use crate::contender::{Job, OwnFigures, Weight};
+use tokengate::Weight;
+
+use crate::contender::{Job, OwnFigures};
 use crate::spread::quantile;
 
 /// A job that reports its times beside its result.

@@ -100,15 +100,27 @@ fn start_by<'a>(
 pub(crate) fn built_in() -> Vec<Entry> {
     use Handles::{Each, None};
     use built_in::{
-        async_executor::AsyncExecutor, bounded_channel::BoundedChannel,
-        rayon_par_iter::RayonParIter, rayon_spawn::RayonSpawn, serial::Serial,
-        static_split::StaticSplit, threadpool::Threadpool, tokio_chunks::TokioChunks,
-        tokio_inside::TokioInside, tokio_join_set::TokioJoinSet, tokio_outside::TokioOutside,
+        async_executor::AsyncExecutor,
+        bounded_channel::BoundedChannel,
+        rayon_par_iter::RayonParIter,
+        rayon_spawn::RayonSpawn,
+        serial::Serial,
+        static_split::StaticSplit,
+        threadpool::Threadpool,
+        tokengate::{Form, Tokengate},
+        tokio_chunks::TokioChunks,
+        tokio_inside::TokioInside,
+        tokio_join_set::TokioJoinSet,
+        tokio_outside::TokioOutside,
         tokio_spawn_pinned::TokioSpawnPinned,
     };
     const WORK: &[Scenario] = &[Waves, Flights];
     const COST: &[Scenario] = &[Submit];
     let all = Scenario::ALL;
+    let ours = |name, form| {
+        Entry::new(name, Each, all, move || Tokengate::start(form))
+            .measuring(move || Tokengate::start_timing_all(form))
+    };
     vec![
         Entry::new("serial", None, all, || Ok(Serial)),
         Entry::new("static-split", None, all, StaticSplit::start),
@@ -122,6 +134,12 @@ pub(crate) fn built_in() -> Vec<Entry> {
         Entry::new("threadpool", Each, COST, Threadpool::start),
         Entry::new("async-executor", Each, COST, AsyncExecutor::start),
         Entry::new("bounded-channel", Each, COST, BoundedChannel::start),
+        ours("tokengate", Form::OneByOne),
+        ours("tokengate-batch", Form::Batch),
+        ours("tokengate-get-all", Form::GetAll),
+        Entry::new("tokengate-free-routing", Each, &[Waves], || {
+            Tokengate::start_free_routing(Form::GetAll)
+        }),
     ]
 }
 

@@ -11,6 +11,7 @@ pub(crate) mod rayon_spawn;
 pub(crate) mod serial;
 pub(crate) mod static_split;
 pub(crate) mod threadpool;
+pub(crate) mod tokengate;
 pub(crate) mod tokio_chunks;
 pub(crate) mod tokio_inside;
 pub(crate) mod tokio_join_set;
@@ -18,8 +19,11 @@ pub(crate) mod tokio_outside;
 pub(crate) mod tokio_spawn_pinned;
 
 use std::any::Any;
+use std::thread;
 
-use crate::contender::Unable;
+use crossbeam_channel::{Sender, bounded};
+
+use crate::contender::{Failed, Job, Outcome, Unable};
 use crate::machine;
 
 /// The multi-threaded tokio runtime that the tokio forms share the settings of.
@@ -42,3 +46,58 @@ fn rayon_pool() -> Result<rayon::ThreadPool, Unable> {
 }
 
 fn ignore_panic(_payload: Box<dyn Any + Send>) {}
+
+/// What a pinned thread takes from its channel.
+type Boxed = Box<dyn FnOnce() + Send>;
+
+/// A pinned std thread for each worker, behind a bounded channel; it ends with its sender.
+///
+/// Where pins are refused the threads run unpinned.
+fn pinned_threads(name: &str, capacity: usize) -> Result<Vec<Sender<Boxed>>, Unable> {
+    machine::worker_cpus()
+        .into_iter()
+        .map(|cpu| {
+            let (sender, work) = bounded::<Boxed>(capacity);
+            thread::Builder::new()
+                .name(name.to_owned())
+                .spawn(move || {
+                    machine::pin(cpu);
+                    work.into_iter().for_each(|work| work());
+                })
+                .map_err(|error| Unable(format!("no thread: {error}")))?;
+            Ok(sender)
+        })
+        .collect()
+}
+
+/// A job with the sending half of its oneshot channel.
+struct WithOneshot<J: Job> {
+    job: J,
+    done: oneshot::Sender<J::Output>,
+}
+
+impl<J: Job> WithOneshot<J> {
+    /// Runs the job and sends its result; a panic drops the sender, and the receiver tells.
+    fn run(self) {
+        // The receiver is kept until its result is taken.
+        let _ = self.done.send(self.job.run());
+    }
+}
+
+/// Submits each job with a oneshot channel of its own, then takes each result through it.
+fn through_oneshots<J: Job>(
+    jobs: impl Iterator<Item = J>,
+    mut take: impl FnMut(Outcome<J::Output>),
+    mut submit: impl FnMut(WithOneshot<J>),
+) {
+    let results: Vec<_> = jobs
+        .map(|job| {
+            let (done, result) = oneshot::channel();
+            submit(WithOneshot { job, done });
+            result
+        })
+        .collect();
+    for result in results {
+        take(result.recv().map_err(Failed::because));
+    }
+}

@@ -1,35 +1,18 @@
 //! One pinned std thread a CPU, each with an equal part of the jobs: no scheduling at all.
 
-use std::sync::mpsc::{Sender, channel};
-use std::thread;
+use crossbeam_channel::Sender;
 
+use super::Boxed;
 use crate::contender::{Contender, Failed, Job, Outcome, Unable};
-use crate::machine;
 
-type Part = Box<dyn FnOnce() + Send>;
-
-/// The threads that take the parts; they end when the value is dropped.
+/// The threads that take the parts.
 pub(crate) struct StaticSplit {
-    workers: Vec<Sender<Part>>,
+    workers: Vec<Sender<Boxed>>,
 }
 
 impl StaticSplit {
-    /// Starts and pins the threads; where pins are refused they run unpinned.
     pub(crate) fn start() -> Result<Self, Unable> {
-        let workers = machine::worker_cpus()
-            .into_iter()
-            .map(|cpu| {
-                let (sender, parts) = channel::<Part>();
-                thread::Builder::new()
-                    .name("static-split".into())
-                    .spawn(move || {
-                        machine::pin(cpu);
-                        parts.into_iter().for_each(|part| part());
-                    })
-                    .map_err(|error| Unable(format!("no thread: {error}")))?;
-                Ok(sender)
-            })
-            .collect::<Result<_, Unable>>()?;
+        let workers = super::pinned_threads("static-split", 1)?;
         Ok(Self { workers })
     }
 }
@@ -49,7 +32,7 @@ impl Contender for StaticSplit {
                 let (done, results) = oneshot::channel();
                 let run = move || {
                     let outputs: Vec<_> = part.into_iter().map(Job::run).collect();
-                    // The receiver is gone only if the run was given up; then nobody misses it.
+                    // The receiver is kept until its results are taken.
                     let _ = done.send(outputs);
                 };
                 // If the thread has panicked, the part is dropped and `results` tells.

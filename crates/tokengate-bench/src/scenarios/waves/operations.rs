@@ -4,8 +4,9 @@
 //! of the result that depends on the seed too, so that results which change places are noticed.
 
 use sha2::{Digest, Sha256};
+use tokengate::Weight;
 
-use crate::contender::{Job, Weight};
+use crate::contender::Job;
 use crate::random::{Random, mix};
 
 /// The seed of everything random in this scenario.
