@@ -21,7 +21,7 @@ use crate::{Killer, Operation, TokenError, TokenId, context, wait};
 /// The caller's half of a call; it resolves exactly once, whatever happens.
 ///
 /// Await it under any executor, or block with [`get`](Self::get). Dropping it detaches the call:
-/// fire and forget works. A pointer and a flag in size; `Send` and `Sync` where `T` and `E` are.
+/// fire and forget works. A pointer in size; `Send` and `Sync` where `T` and `E` are.
 ///
 /// # Cancel safety
 ///

@@ -6,6 +6,7 @@
 use std::task::Waker;
 use std::time::Duration;
 
+use crossbeam_utils::Backoff;
 use parking::Parker;
 
 use crate::cell::handle::Handle;
@@ -25,6 +26,14 @@ fn parker() -> (Parker, Waker) {
 #[cold]
 pub(crate) fn block_on<T, E>(handle: &mut Handle<T, E>) {
     context::before_wait();
+    // A short token is done before this thread could be parked and woken.
+    let backoff = Backoff::new();
+    while !backoff.is_completed() {
+        backoff.snooze();
+        if handle.header().state().load().resolved() {
+            return;
+        }
+    }
     park_with(|parker, waker| {
         // A wake-up meant for an earlier wait can come now, hence the loop.
         while handle.register(waker) {
