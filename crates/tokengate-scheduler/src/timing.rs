@@ -36,8 +36,16 @@ struct Counts {
 #[derive(Clone)]
 struct Timed {
     in_bodies: Duration,
-    cpu_in_bodies: Option<Duration>,
+    /// Those whose CPU time was measured too: all of them, or a sample.
+    measured: Measured,
     latency_ns: Histogram<u64>,
+}
+
+/// Wall and CPU time of the same bodies.
+#[derive(Clone, Copy, Default)]
+struct Measured {
+    wall: Duration,
+    cpu: Duration,
 }
 
 /// Adds one to a counter that only this thread writes: no read-modify-write is needed.
@@ -60,11 +68,15 @@ impl Recorder {
         count(&self.counts.parks);
     }
 
-    /// Time that a timed token spent in its body: all of it, or one poll.
+    /// Time that a timed token spent in its body, all of it or one poll; with its CPU time if that
+    /// was measured.
     pub(crate) fn ran(&self, wall: Duration, cpu: Option<Duration>) {
         self.record(|timed| {
             timed.in_bodies += wall;
-            timed.cpu_in_bodies = timed.cpu_in_bodies.zip(cpu).map(|(sum, cpu)| sum + cpu);
+            if let Some(cpu) = cpu {
+                timed.measured.wall += wall;
+                timed.measured.cpu += cpu;
+            }
         });
     }
 
@@ -84,17 +96,15 @@ impl Timed {
     fn new() -> Self {
         Self {
             in_bodies: Duration::ZERO,
-            cpu_in_bodies: Some(Duration::ZERO),
+            measured: Measured::default(),
             latency_ns: Histogram::new_with_max(LONGEST_NS, 3).expect("3 digits are allowed"),
         }
     }
 
     fn add(&mut self, other: &Self) {
         self.in_bodies += other.in_bodies;
-        self.cpu_in_bodies = self
-            .cpu_in_bodies
-            .zip(other.cpu_in_bodies)
-            .map(|(sum, cpu)| sum + cpu);
+        self.measured.wall += other.measured.wall;
+        self.measured.cpu += other.measured.cpu;
         self.latency_ns
             .add(&other.latency_ns)
             .expect("all histograms have the same range");
@@ -156,10 +166,8 @@ impl TimingReport {
     pub fn since(&self, earlier: &Self) -> Self {
         let mut timed = self.timed.clone();
         timed.in_bodies -= earlier.timed.in_bodies;
-        timed.cpu_in_bodies = timed
-            .cpu_in_bodies
-            .zip(earlier.timed.cpu_in_bodies)
-            .map(|(now, then)| now - then);
+        timed.measured.wall -= earlier.timed.measured.wall;
+        timed.measured.cpu -= earlier.timed.measured.cpu;
         timed
             .latency_ns
             .subtract(&earlier.timed.latency_ns)
@@ -206,19 +214,17 @@ impl TimingReport {
     /// Time in which a body's thread was not running counts too, so this can exceed the CPUs.
     /// Scaled up from the sample unless every token is timed; 0 when none is.
     pub fn occupancy(&self) -> f64 {
-        self.per_elapsed(self.timed.in_bodies)
+        self.timed.in_bodies.as_secs_f64() * f64::from(self.stride) / self.elapsed.as_secs_f64()
     }
 
     /// CPU time in bodies by elapsed time: how many CPUs computed. Cannot exceed the CPUs.
     ///
-    /// None where the system does not tell a thread's CPU time. Scaled up as
-    /// [`occupancy`](Self::occupancy).
+    /// None where the system does not tell a thread's CPU time, or before anything was measured.
+    /// With [`Timing::Sampled`](crate::Timing::Sampled) one in 16 of the timed tokens is measured,
+    /// and the others are taken to be like it; with `Every` it is exact.
     pub fn cpu_parallelism(&self) -> Option<f64> {
-        self.timed.cpu_in_bodies.map(|cpu| self.per_elapsed(cpu))
-    }
-
-    fn per_elapsed(&self, sum: Duration) -> f64 {
-        sum.as_secs_f64() * f64::from(self.stride) / self.elapsed.as_secs_f64()
+        let Measured { wall, cpu } = self.timed.measured;
+        (wall > Duration::ZERO).then(|| self.occupancy() * (cpu.as_secs_f64() / wall.as_secs_f64()))
     }
 
     /// The time from submit to resolve that this share of the timed tokens did not exceed.

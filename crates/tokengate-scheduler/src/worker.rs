@@ -23,6 +23,9 @@ pub(crate) const BATCH: usize = 64;
 /// After so many tokens a worker looks into the mailboxes though its own queue is not empty.
 const LOOK_EVERY: u32 = 61;
 
+/// With sampled timing the CPU time of one in so many timed tokens is measured.
+const CPU_TIME_EVERY: u32 = 16;
+
 /// What one step did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
@@ -48,6 +51,7 @@ pub(crate) struct Worker {
     /// Credits of tokens taken, not yet given back.
     credits: usize,
     until_look: u32,
+    until_cpu: u32,
     inside_reactor: bool,
     /// An async body that waits for the reactor.
     held: Option<Runnable>,
@@ -73,6 +77,7 @@ impl Worker {
             recorder,
             credits: 0,
             until_look: LOOK_EVERY,
+            until_cpu: CPU_TIME_EVERY,
             held: None,
         }
     }
@@ -206,20 +211,29 @@ impl Worker {
 
     #[cold]
     fn execute_timed(&mut self, runnable: Runnable, submitted_ns: u64) -> Ran {
-        let cpu_before = clock::thread_cpu();
+        let cpu_before = self.is_time_for_cpu().then(clock::thread_cpu).flatten();
         let start_ns = clock::now_ns();
         let ran = runnable.run(&self.home);
         let end_ns = clock::now_ns();
-        let cpu = clock::thread_cpu().zip(cpu_before);
+        let cpu = cpu_before.and_then(|before| {
+            let after = clock::thread_cpu()?;
+            Some(after.saturating_sub(before))
+        });
         if !matches!(ran, Ran::Tombstone) {
             let wall = std::time::Duration::from_nanos(end_ns - start_ns);
-            let cpu = cpu.map(|(after, before)| after.saturating_sub(before));
             self.recorder.ran(wall, cpu);
         }
         if matches!(ran, Ran::Completed | Ran::Failed | Ran::Panicked) {
             self.recorder.resolved(end_ns.saturating_sub(submitted_ns));
         }
         ran
+    }
+
+    /// Whether the CPU time of this timed token is measured: a system call, some 20 times what the
+    /// other clock costs.
+    fn is_time_for_cpu(&mut self) -> bool {
+        self.until_cpu = self.until_cpu.checked_sub(1).unwrap_or(CPU_TIME_EVERY - 1);
+        self.until_cpu == 0 || self.shared.stride == 1
     }
 
     fn return_credits(&mut self) {
