@@ -12,6 +12,7 @@ use serde_json::json;
 
 use crate::cli::Options;
 use crate::contender::{Contender, Handles, Unable};
+use crate::cpu_time::Neighbours;
 use crate::effort::Effort;
 use crate::machine;
 use crate::report::{ScenarioReport, html, json, table};
@@ -104,11 +105,18 @@ impl Bench {
         let mut reports = Vec::new();
         for &scenario in options.scenarios() {
             let entries = self.entries_of(scenario, &options.contenders);
-            let report = scenario.run(&entries, effort, options.input.as_deref())?;
+            let neighbours = Neighbours::watch();
+            let mut report = scenario.run(&entries, effort, options.input.as_deref())?;
+            report.busy_elsewhere_cpus = neighbours.cpus();
             println!("{}", table::render(&report));
             reports.push(report);
         }
+        let busy = reports.iter().map(|report| report.busy_elsewhere_cpus);
         let mut facts = machine::facts();
+        facts.insert(
+            "busy_elsewhere_cpus".into(),
+            json!(busy.fold(0.0, f64::max)),
+        );
         facts.insert("effort".into(), json!(effort.name));
         let results = json::render(&facts, &reports);
         if let Some(file) = &options.json {

@@ -1,8 +1,8 @@
 //! How much a run takes: repetitions and sizes behind `--quick`, the default and `--full`.
 //!
 //! The command line chooses one, the scenarios read it. Every effort runs all tokens of `waves` and
-//! every figure that has a bar; only repetitions, the number of empty tokens and the slowest peer at a
-//! million outstanding differ.
+//! every figure that has a bar; repetitions, the number of empty tokens and how much is learned about the
+//! peers differ.
 
 /// Repetitions and sizes of one run.
 #[derive(Debug, Clone)]
@@ -17,6 +17,8 @@ pub(crate) struct Effort {
     pub(crate) retakes: usize,
     /// Waves, from 4 tokens on, each twice as large as the one before.
     pub(crate) waves: usize,
+    /// Whether occupancy, CPU parallelism and latency of the peers are taken too, not only ours.
+    pub(crate) peer_figures: bool,
     /// Whether slow peers take part where that takes minutes.
     pub(crate) all_peers: bool,
     /// For `submit`: tokens outstanding, and tokens in all.
@@ -32,6 +34,7 @@ impl Effort {
             figure_repetitions: 1,
             retakes: 1,
             waves: 15,
+            peer_figures: false,
             all_peers: false,
             outstanding: vec![(1_000, 50_000), (10_000, 50_000), (1_000_000, 1_000_000)],
         }
@@ -44,6 +47,7 @@ impl Effort {
             repetitions: 7,
             figure_repetitions: 3,
             retakes: 3,
+            peer_figures: true,
             outstanding: vec![(1_000, 200_000), (10_000, 200_000), (1_000_000, 1_000_000)],
             ..Self::quick()
         }
@@ -56,6 +60,7 @@ impl Effort {
             repetitions: 15,
             figure_repetitions: 7,
             retakes: 5,
+            peer_figures: true,
             all_peers: true,
             outstanding: vec![
                 (1_000, 1_000_000),
@@ -75,6 +80,7 @@ impl Effort {
             figure_repetitions: 1,
             retakes: 0,
             waves: 3,
+            peer_figures: true,
             all_peers: true,
             outstanding: vec![(10, 20)],
         }

@@ -58,6 +58,7 @@ mod bench;
 mod cli;
 mod contender;
 mod contenders;
+mod cpu_time;
 mod effort;
 mod machine;
 mod probe;
@@ -68,7 +69,6 @@ mod report;
 mod roster;
 mod scenarios;
 mod spread;
-mod stolen;
 mod tally;
 
 pub use crate::bench::Bench;

@@ -7,9 +7,9 @@
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use crate::cpu_time::CpuTime;
 use crate::effort::Effort;
 use crate::progress::Progress;
-use crate::stolen::CpuTime;
 
 /// A repetition with more stolen CPU time than this is taken again.
 const STOLEN_LIMIT: f64 = 0.01;

@@ -117,8 +117,8 @@ pub(crate) fn built_in() -> Vec<Entry> {
     const WORK: &[Scenario] = &[Waves, Flights];
     const COST: &[Scenario] = &[Submit];
     let all = Scenario::ALL;
-    let ours = |name, form| {
-        Entry::new(name, Each, all, move || Tokengate::start(form))
+    let ours = |name, scenarios, form| {
+        Entry::new(name, Each, scenarios, move || Tokengate::start(form))
             .measuring(move || Tokengate::start_timing_all(form))
     };
     vec![
@@ -134,9 +134,9 @@ pub(crate) fn built_in() -> Vec<Entry> {
         Entry::new("threadpool", Each, COST, Threadpool::start),
         Entry::new("async-executor", Each, COST, AsyncExecutor::start),
         Entry::new("bounded-channel", Each, COST, BoundedChannel::start),
-        ours("tokengate", Form::OneByOne),
-        ours("tokengate-batch", Form::Batch),
-        ours("tokengate-get-all", Form::GetAll),
+        ours("tokengate", all, Form::OneByOne),
+        ours("tokengate-batch", &[Submit, Flights], Form::Batch),
+        ours("tokengate-get-all", all, Form::GetAll),
         Entry::new("tokengate-free-routing", Each, &[Waves], || {
             Tokengate::start_free_routing(Form::GetAll)
         }),

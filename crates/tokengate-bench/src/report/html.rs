@@ -31,6 +31,12 @@ pub(crate) fn render(
             &mut body,
             format_args!("<h2>{}</h2>\n", escape(report.name)),
         );
+        if let Some(warning) = report.warning() {
+            push(
+                &mut body,
+                format_args!("<p><b>{}</b></p>\n", escape(&warning)),
+            );
+        }
         for plot in &report.charts {
             push(&mut body, format_args!("{}\n", chart::svg(plot)?));
         }

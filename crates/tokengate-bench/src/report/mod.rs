@@ -18,7 +18,12 @@ pub(crate) struct ScenarioReport {
     pub(crate) ratios: Vec<Ratio>,
     pub(crate) grids: Vec<Grid>,
     pub(crate) charts: Vec<Chart>,
+    /// CPUs that other processes kept busy meanwhile, on average.
+    pub(crate) busy_elsewhere_cpus: f64,
 }
+
+/// With this many CPUs busy elsewhere the figures come with a warning.
+const DISTURBED_CPUS: f64 = 0.1;
 
 /// What one contender reached.
 #[derive(Debug)]
@@ -77,6 +82,16 @@ pub(crate) enum Chart {
 }
 
 impl ScenarioReport {
+    /// Warns if other processes disturbed the measurement.
+    pub(crate) fn warning(&self) -> Option<String> {
+        (self.busy_elsewhere_cpus > DISTURBED_CPUS).then(|| {
+            format!(
+                "WARNING: other processes kept {:.1} CPUs busy meanwhile; measure again on a quiet machine",
+                self.busy_elsewhere_cpus
+            )
+        })
+    }
+
     /// True if no contender failed; a skipped one has not failed.
     pub(crate) fn is_sound(&self) -> bool {
         let failed = |c: &ContenderReport| matches!(c.verdict, Verdict::Failed(_));
@@ -152,6 +167,7 @@ pub(crate) mod tests {
         let bar = Spread::of([1.0, 2.0]).unwrap();
         ScenarioReport {
             name: "waves",
+            busy_elsewhere_cpus: 0.5,
             contenders: vec![
                 contender(
                     "good",

@@ -18,6 +18,9 @@ pub(crate) fn render(report: &ScenarioReport) -> String {
     if !report.ratios.is_empty() {
         push(&mut text, &ratios(&report.ratios));
     }
+    if let Some(warning) = report.warning() {
+        writeln!(text, "\n{warning}").expect("a string takes all text");
+    }
     for contender in &report.contenders {
         if matches!(contender.verdict, Verdict::Skipped(_) | Verdict::Failed(_)) {
             writeln!(text, "{}: {}", contender.name, contender.verdict.text())
@@ -76,5 +79,6 @@ mod tests {
         assert!(text.contains("good") && text.contains("<0.5>"));
         assert!(text.contains("vs_serial") && text.contains(">= 1.50, met"));
         assert!(text.contains("gone: skipped: no io_uring"));
+        assert!(text.contains("kept 0.5 CPUs busy"));
     }
 }

@@ -139,6 +139,7 @@ fn report(entries: &[&Entry], points: &[Point], absent: Vec<Skipped>) -> Scenari
     contenders.extend(absent.into_iter().map(skipped));
     ScenarioReport {
         name: "submit",
+        busy_elsewhere_cpus: 0.0,
         contenders,
         ratios: points.iter().flat_map(|p| ratios(&started, p)).collect(),
         grids: vec![grid(&started, points)],

@@ -166,6 +166,7 @@ fn report(
     contenders.extend(absent.into_iter().map(skipped));
     ScenarioReport {
         name: "flights",
+        busy_elsewhere_cpus: 0.0,
         contenders,
         ratios: ratios(found),
         grids: vec![grid(found, legs, expected)],

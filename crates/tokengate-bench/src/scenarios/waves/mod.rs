@@ -169,7 +169,8 @@ pub(crate) fn run(entries: &[&Entry], effort: &Effort, progress: &Progress) -> S
         let broken = plain
             .iter()
             .any(|p| p.name == running.name && p.panic.is_some());
-        !broken && measuring.iter().all(|m| m.name != running.name)
+        let measures = measuring.iter().any(|m| m.name == running.name);
+        effort.peer_figures && !broken && !measures
     });
     let probed = running.iter_mut().map(|running| {
         Entrant::new(&running.name, || {

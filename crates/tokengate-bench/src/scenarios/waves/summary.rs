@@ -49,6 +49,7 @@ pub(super) fn report(
     contenders.push(published());
     ScenarioReport {
         name: "waves",
+        busy_elsewhere_cpus: 0.0,
         ratios: ratios(&found),
         grids: grids(&found),
         charts: charts(&found),
