@@ -26,6 +26,14 @@ const LOOK_EVERY: u32 = 61;
 /// With sampled timing the CPU time of one in so many timed tokens is measured.
 const CPU_TIME_EVERY: u32 = 16;
 
+/// A drain that gave fewer than this came too soon after the one before.
+const PACE_BELOW: usize = BATCH / 2;
+
+/// How many pauses a worker makes before it looks again, then: about a microsecond. Looking all the
+/// time pulls the line that posters write to back and forth; see
+/// `docs/decisions/0002-pace-the-drain.md`.
+const PACE_PAUSES: u32 = 32;
+
 /// What one step did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
@@ -52,6 +60,8 @@ pub(crate) struct Worker {
     credits: usize,
     until_look: u32,
     until_cpu: u32,
+    /// How many the last look gave; a wake-up counts as a full batch.
+    last_drained: usize,
     inside_reactor: bool,
     /// An async body that waits for the reactor.
     held: Option<Runnable>,
@@ -78,6 +88,7 @@ impl Worker {
             credits: 0,
             until_look: LOOK_EVERY,
             until_cpu: CPU_TIME_EVERY,
+            last_drained: 0,
             held: None,
         }
     }
@@ -142,6 +153,11 @@ impl Worker {
         if let Some(held) = self.held.take() {
             return Some(held);
         }
+        if self.last_drained < PACE_BELOW {
+            for _ in 0..PACE_PAUSES {
+                std::hint::spin_loop();
+            }
+        }
         self.drain();
         if let Some(drained) = self.queue.queue.borrow_mut().pop() {
             return Some(drained);
@@ -157,6 +173,7 @@ impl Worker {
         for turn in 0..mailboxes.len() {
             let mailbox = &mailboxes[(self.core + turn) % mailboxes.len()];
             let drained = mailbox.drain(BATCH, |runnable| queue.push(runnable));
+            self.last_drained = drained.taken;
             if drained.taken > 0 {
                 // Siblings: there is more than this worker runs next.
                 if queue.is_shared() && (drained.taken > 1 || drained.left) {
@@ -249,6 +266,7 @@ impl Worker {
         while !backoff.is_completed() {
             backoff.snooze();
             if self.domain.has_work() {
+                self.last_drained = BATCH;
                 return;
             }
         }
@@ -260,6 +278,7 @@ impl Worker {
         if parked {
             self.recorder.parked();
         }
+        self.last_drained = BATCH;
     }
 
     /// Ends everything that is left in the domain, then this worker.
