@@ -50,9 +50,9 @@ impl<E> TokenError<E> {
 impl<E: fmt::Display> fmt::Display for TokenError<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            // `{:#}` hands the alternate form through: anyhow prints its chain of causes.
-            Self::Failed(error) if f.alternate() => write!(f, "the body failed: {error:#}"),
-            Self::Failed(error) => write!(f, "the body failed: {error}"),
+            // The alternate form: anyhow prints its causes there, and there is no `source` that
+            // would, since `anyhow::Error` is no `Error`.
+            Self::Failed(error) => write!(f, "the body failed: {error:#}"),
             Self::Panicked(panic) => panic.fmt(f),
             Self::Killed { reason } => reason.fmt(f),
             Self::Rejected(rejection) => rejection.fmt(f),
