@@ -6,8 +6,8 @@
 //! Orderings. A step that hands memory over (body, result, waker slot, future) is a `Release`; the
 //! step that takes it over is an `Acquire` on the same word. Since every step is a
 //! read-modify-write, release sequences are never broken, and `AcqRel` on success is enough for any
-//! pair of them. A first guess that fails is `Relaxed`: its value is not used. Where a refusal tells
-//! the caller something (`RESOLVED` was seen), the load that showed it is an `Acquire`.
+//! pair of them. Failed attempts use `Relaxed`: whoever acts on a refusal owns what it touches, or
+//! loads the word again.
 
 use crate::sync::atomic::AtomicU32;
 use crate::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
@@ -270,7 +270,7 @@ impl State {
 
     /// Applies `next` until it holds or refuses; gives the value before.
     fn change(&self, next: impl FnMut(u32) -> Option<u32>) -> Result<u32, u32> {
-        self.0.fetch_update(AcqRel, Acquire, next)
+        self.0.fetch_update(AcqRel, Relaxed, next)
     }
 }
 

@@ -84,10 +84,8 @@ const BODY_ALIGN: usize = 16;
 impl<B, R, A> Cell<B, R, A> {
     const BLOCK: Block = Block::of(std::alloc::Layout::new::<Self>());
     /// The stage is where [`result_offset`] says, also seen from a handle that does not know `B`.
-    const CHECKED: () = {
-        assert!(align_of::<B>() <= BODY_ALIGN);
-        assert!(std::mem::offset_of!(Self, stage) == result_offset::<R>());
-    };
+    const IN_PLACE: bool =
+        align_of::<B>() <= BODY_ALIGN && std::mem::offset_of!(Self, stage) == result_offset::<R>();
 }
 
 /// Where the stage of a cell with results of type `R` is, in bytes from the header.
@@ -285,7 +283,8 @@ fn new_cell<B, R, A>(
     body: B,
     task: A,
 ) -> NonNull<Header> {
-    const { Cell::<B, R, A>::CHECKED };
+    // Not at compile time: bodies that are boxed instead are compiled for this place as well.
+    assert!(Cell::<B, R, A>::IN_PLACE, "such a body is boxed");
     let cell = Cell::<B, R, A>::BLOCK.allocate().cast::<Cell<B, R, A>>();
     let fresh = Cell::<B, R, A> {
         header: Header {
