@@ -1,23 +1,26 @@
 //! A core domain: its mailboxes, its workers' stealers, its suspended bodies.
 //!
 //! The router and the wakers post to it, its workers take from it. Keeps: a stealer is reachable
-//! only through its domain, so stealing across domains cannot be written; a closed domain keeps no
-//! runnable. It runs nothing.
+//! only through its domain, so stealing across domains cannot be written; whoever leaves something
+//! that a sibling could take unparks one; a closed domain keeps no runnable. It runs nothing.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
-use std::sync::atomic::Ordering::{AcqRel, Relaxed};
 
 use crossbeam_utils::CachePadded;
 use slab::Slab;
 use tokengate_token::{Failure, Home, Posted, Runnable, RunnableList, TaskRef};
 
 use crate::config::Hooks;
-use crate::local::Stealer;
+use crate::local::{LocalQueue, Stealer};
 use crate::mailbox::Mailbox;
 use crate::sleep::Sleepers;
+use crate::sync::atomic::AtomicUsize;
+use crate::sync::atomic::Ordering::{AcqRel, Relaxed};
 use crate::sync::{Mutex, lock};
 use crate::thread;
+
+/// How many runnables a worker takes from a mailbox at a time.
+pub(crate) const BATCH: usize = 64;
 
 /// Why what is left in a gate that ends is killed.
 pub(crate) const SHUT_DOWN: &str = "its gate was shut down before it was done";
@@ -71,6 +74,49 @@ impl Domain {
             self.unpark_one();
         }
         Ok(())
+    }
+
+    /// Moves a batch from a mailbox into a worker's queue; how many. The core with index `first`
+    /// comes first.
+    pub(crate) fn drain(&self, first: usize, queue: &mut LocalQueue) -> usize {
+        for turn in 0..self.mailboxes.len() {
+            let mailbox = &self.mailboxes[(first + turn) % self.mailboxes.len()];
+            let drained = mailbox.drain(BATCH, |runnable| queue.push(runnable));
+            if drained.taken > 0 {
+                // Siblings: there is more than this worker runs next.
+                if queue.is_shared() && (drained.taken > 1 || drained.left) {
+                    self.unpark_one();
+                }
+                return drained.taken;
+            }
+        }
+        0
+    }
+
+    /// Takes from the queue of a sibling of worker `me`, the next one first: one to run, and some
+    /// for its own queue.
+    pub(crate) fn steal(&self, me: usize, queue: &mut LocalQueue) -> Option<Runnable> {
+        for turn in 1..self.stealers.len() {
+            let sibling = &self.stealers[(me + turn) % self.stealers.len()];
+            if let Some(runnable) = queue.steal_from(sibling) {
+                if !queue.is_empty() || !sibling.is_empty() {
+                    self.unpark_one();
+                }
+                return Some(runnable);
+            }
+        }
+        None
+    }
+
+    /// Puts a runnable into the queue of a worker, on that worker.
+    #[inline]
+    pub(crate) fn push_own(&self, queue: &mut LocalQueue, runnable: Runnable) {
+        let was_empty = queue.is_empty();
+        queue.push(runnable);
+        // Siblings hear of the edge, and as long as one of them is parked.
+        if queue.is_shared() && (was_empty || self.sleepers.count() > 0) {
+            self.unpark_one();
+        }
     }
 
     /// Unparks a worker after something was made visible to it.

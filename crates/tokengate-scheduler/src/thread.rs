@@ -113,13 +113,7 @@ impl ThreadState {
         else {
             return Err(runnable);
         };
-        let mut queue = worker.queue.borrow_mut();
-        let was_empty = queue.is_empty();
-        queue.push(runnable);
-        // Siblings hear of the edge, and as long as one of them is parked.
-        if queue.is_shared() && (was_empty || domain.sleepers.count() > 0) {
-            domain.unpark_one();
-        }
+        domain.push_own(&mut worker.queue.borrow_mut(), runnable);
         Ok(())
     }
 }

@@ -11,14 +11,11 @@ use crossbeam_utils::Backoff;
 use tokengate_token::{Home, Place, Ran, Runnable};
 
 use crate::clock;
-use crate::domain::{Domain, SHUT_DOWN};
+use crate::domain::{BATCH, Domain, SHUT_DOWN};
 use crate::shared::Shared;
 use crate::sleep::Sleeper;
 use crate::thread::{self, WorkerQueue};
 use crate::timing::Recorder;
-
-/// How many runnables a worker takes from a mailbox at a time.
-pub(crate) const BATCH: usize = 64;
 
 /// After so many tokens a worker looks into the mailboxes though its own queue is not empty.
 const LOOK_EVERY: u32 = 61;
@@ -168,36 +165,14 @@ impl Worker {
     /// Moves a batch from a mailbox of the domain, its own core's first, into its own queue.
     fn drain(&mut self) {
         self.until_look = LOOK_EVERY;
-        let mailboxes = &self.domain.mailboxes;
         let mut queue = self.queue.queue.borrow_mut();
-        for turn in 0..mailboxes.len() {
-            let mailbox = &mailboxes[(self.core + turn) % mailboxes.len()];
-            let drained = mailbox.drain(BATCH, |runnable| queue.push(runnable));
-            self.last_drained = drained.taken;
-            if drained.taken > 0 {
-                // Siblings: there is more than this worker runs next.
-                if queue.is_shared() && (drained.taken > 1 || drained.left) {
-                    self.domain.unpark_one();
-                }
-                return;
-            }
-        }
+        self.last_drained = self.domain.drain(self.core, &mut queue);
     }
 
     /// Takes from a sibling's queue, starting with the next one.
     fn steal(&mut self) -> Option<Runnable> {
-        let siblings = &self.domain.stealers;
         let mut queue = self.queue.queue.borrow_mut();
-        for turn in 1..siblings.len() {
-            let sibling = &siblings[(self.sleeper.index() + turn) % siblings.len()];
-            if let Some(runnable) = queue.steal_from(sibling) {
-                if !queue.is_empty() || !sibling.is_empty() {
-                    self.domain.unpark_one();
-                }
-                return Some(runnable);
-            }
-        }
-        None
+        self.domain.steal(self.sleeper.index(), &mut queue)
     }
 
     #[inline]

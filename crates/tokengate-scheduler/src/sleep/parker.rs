@@ -1,6 +1,6 @@
-//! Parks one thread until a permit comes: the `parking` crate, or loom's notification.
+//! Parks one thread until a permit comes: the `parking` crate, or a stand-in for the model checker.
 //!
-//! Used by `Sleepers` only. One permit at most is kept.
+//! Used by `Sleepers` only. Keeps one permit at most, and returns for nothing but a permit.
 
 #[cfg(not(tokengate_loom))]
 pub(super) use parking::{Parker, Unparker, pair};
@@ -10,25 +10,37 @@ pub(super) use modelled::{Parker, Unparker, pair};
 
 #[cfg(tokengate_loom)]
 mod modelled {
-    use loom::sync::{Arc, Notify};
+    use loom::sync::{Arc, Condvar, Mutex};
 
-    pub(crate) struct Parker(Arc<Notify>);
-    pub(crate) struct Unparker(Arc<Notify>);
+    use crate::sync::lock;
+
+    /// Whether a permit is there, and who waits for it.
+    type Permit = Arc<(Mutex<bool>, Condvar)>;
+
+    pub(crate) struct Parker(Permit);
+    pub(crate) struct Unparker(Permit);
 
     pub(crate) fn pair() -> (Parker, Unparker) {
-        let notify = Arc::new(Notify::new());
-        (Parker(notify.clone()), Unparker(notify))
+        let permit = Permit::new((Mutex::new(false), Condvar::new()));
+        (Parker(permit.clone()), Unparker(permit))
     }
 
     impl Parker {
         pub(crate) fn park(&self) {
-            self.0.wait();
+            let (permit, given) = &*self.0;
+            let mut permit = lock(permit);
+            while !*permit {
+                permit = given.wait(permit).expect("no thread of the model panics");
+            }
+            *permit = false;
         }
     }
 
     impl Unparker {
         pub(crate) fn unpark(&self) {
-            self.0.notify();
+            let (permit, given) = &*self.0;
+            *lock(permit) = true;
+            given.notify_one();
         }
     }
 }

@@ -4,26 +4,29 @@
 //! worker that is alone in its domain keeps a plain ring, since nobody could steal. Its stealer is
 //! given to the domain and to nobody else. It knows no mailbox.
 
+mod deque;
+
 use std::collections::VecDeque;
 
-use crossbeam_deque::{Steal, Stealer as DequeStealer, Worker as Deque};
 use tokengate_token::Runnable;
+
+use deque::{Deque, Steal};
 
 /// The owner's end.
 pub(crate) enum LocalQueue {
     /// Nobody else in the domain.
     Alone(VecDeque<Runnable>),
     /// Siblings may steal.
-    Shared(Deque<Runnable>),
+    Shared(Deque),
 }
 
 /// A sibling's end.
-pub(crate) struct Stealer(DequeStealer<Runnable>);
+pub(crate) struct Stealer(deque::Stealer);
 
 impl LocalQueue {
     /// For a worker that is alone in its domain.
     pub(crate) fn alone() -> Self {
-        Self::Alone(VecDeque::with_capacity(crate::worker::BATCH))
+        Self::Alone(VecDeque::with_capacity(crate::domain::BATCH))
     }
 
     /// For one of several workers, with the end for its siblings.
