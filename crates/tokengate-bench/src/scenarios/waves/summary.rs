@@ -187,6 +187,7 @@ fn ratios(found: &[Found]) -> Vec<Ratio> {
         ("vs_static_split", elapsed("static-split"), Some(0.95)),
         ("vs_rayon_par_iter", elapsed("rayon-par-iter"), Some(0.97)),
         ("vs_tokio_best", best(elapsed, TOKIO), Some(1.3)),
+        ("vs_tokio_outside", elapsed("tokio"), None),
         ("vs_serial", elapsed("serial"), None),
         ("vs_free_routing", elapsed("tokengate-free-routing"), None),
     ];
