@@ -173,15 +173,8 @@ impl State {
     /// [`leave`](Self::leave).
     pub(crate) fn kill(&self, outcome: Outcome) -> Kill {
         let changed = self.change(|now| {
-            if now & RESOLVED != 0 {
-                return None;
-            }
-            let next = now | RESOLVED | BUSY | bits(outcome);
-            Some(if suspended(now) {
-                next | SCHEDULED
-            } else {
-                next
-            })
+            // No wake-up succeeds after this, so a suspended body has no runnable but the killer's.
+            (now & RESOLVED == 0).then_some(now | RESOLVED | BUSY | bits(outcome))
         });
         match changed {
             Err(_) => Kill::Lost,
@@ -189,7 +182,7 @@ impl State {
                 let waker = before & WAKER != 0;
                 if before & STARTED == 0 {
                     Kill::Unstarted { waker }
-                } else if suspended(before) {
+                } else if before & (RUNNING | SCHEDULED) == 0 {
                     Kill::Suspended { waker }
                 } else {
                     Kill::Executing { waker }
@@ -276,8 +269,4 @@ impl State {
 
 fn bits(outcome: Outcome) -> u32 {
     (outcome as u32) << OUTCOME_SHIFT
-}
-
-fn suspended(word: u32) -> bool {
-    word & (STARTED | RUNNING | SCHEDULED) == STARTED
 }

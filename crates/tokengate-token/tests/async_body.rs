@@ -67,6 +67,7 @@ fn wake_ups_before_the_next_poll_give_one_runnable() {
     waker.wake();
     assert_eq!(queue.len(), 1);
     drop(token);
+    queue.end();
 }
 
 /// Wakes itself this often, while it is polled.
@@ -249,6 +250,7 @@ fn a_body_stays_in_its_first_home() {
     gate.waker().wake();
     assert_eq!((queue.len(), elsewhere.len()), (1, 0));
     drop(token);
+    queue.end();
 }
 
 #[test]

@@ -48,7 +48,9 @@ fn run_kill_and_drop_at_once() {
         let killer = token.killer();
         together([
             Box::new(move || drop(runnable.run(&NoHome::shared()))),
-            Box::new(move || drop(killer.kill("at once").then_some(()))),
+            Box::new(move || {
+                killer.kill("at once");
+            }),
             Box::new(move || drop(token)),
         ]);
         assert_eq!(drops.count(), 2);
@@ -87,7 +89,9 @@ fn abandon_kill_and_poll_at_once() {
         let ((first, first_waker), (last, last_waker)) = (Wakes::new(), Wakes::new());
         together([
             Box::new(move || drop(runnable)),
-            Box::new(move || drop(killer.kill("at once").then_some(()))),
+            Box::new(move || {
+                killer.kill("at once");
+            }),
             Box::new(move || {
                 let ready = poll_with(&mut token, &first_waker).is_ready()
                     || poll_with(&mut token, &last_waker).is_ready();
@@ -120,7 +124,11 @@ fn wakes_kills_and_polls_of_an_async_body_at_once() {
                 gate.forget();
             }),
             Box::new(move || (0..3).for_each(|_| other.wake_by_ref())),
-            Box::new(move || drop((kill && killer.kill("at once")).then_some(()))),
+            Box::new(move || {
+                if kill {
+                    killer.kill("at once");
+                }
+            }),
             Box::new(move || runner.run_all()),
         ]);
         queue.run_all();
@@ -157,8 +165,7 @@ fn many_tokens_cross_threads_and_back() {
                 let blocked = sum(get_all((0..EACH).map(call)));
                 let awaited = sum(smol::block_on(join_all((0..EACH).map(call))));
                 let single: u64 = (0..EACH / 10).map(|n| call(n).get().unwrap()[0]).sum();
-                let detached = (0..EACH).map(call).for_each(drop);
-                let () = detached;
+                (0..EACH).map(call).for_each(drop);
                 assert_eq!((blocked, awaited), (EACH * (EACH - 1) / 2, blocked));
                 assert_eq!(single, EACH / 10 * (EACH / 10 - 1) / 2);
             })

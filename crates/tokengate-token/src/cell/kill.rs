@@ -63,7 +63,7 @@ impl Drop for Claim {
             Kill::Suspended { .. } => {
                 // SAFETY: suspended means async, and the execution's reference is still there.
                 let reference = unsafe { task::new_reference(self.cell) };
-                // SAFETY: the claim set `SCHEDULED`, which gives the runnable to us.
+                // SAFETY: the claim found no runnable, and no wake-up makes one after it.
                 let runnable = unsafe { Runnable::from_raw(self.cell) };
                 // SAFETY: it was suspended, so it has a home, and the reference is ours.
                 unsafe { task::post_home(self.cell, runnable) };

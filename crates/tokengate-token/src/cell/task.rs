@@ -25,7 +25,7 @@ pub(super) struct Task {
     /// One for the execution, one for each waker and each [`TaskRef`].
     references: AtomicUsize,
     /// Set by the runner before the first suspension; not changed after that. Read by whoever was
-    /// given the runnable by `SCHEDULED`, which happens after that suspension.
+    /// given the runnable by a wake-up or a kill, which happens after that suspension.
     home: UnsafeCell<Option<Arc<dyn Home>>>,
     /// The key under which the home keeps the body; touched by the runnable's owner only.
     seat: UnsafeCell<usize>,

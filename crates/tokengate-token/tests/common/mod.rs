@@ -71,6 +71,14 @@ impl Queue {
             .collect()
     }
 
+    /// Ends what is suspended: a body and whatever wakes it may hold each other.
+    pub(crate) fn end(self: &Arc<Self>) {
+        for task in self.seated() {
+            task.kill("the test is over");
+        }
+        self.run_all();
+    }
+
     /// How many seats were ever taken.
     pub(crate) fn seats_taken(&self) -> usize {
         self.seats.lock().unwrap().len()
