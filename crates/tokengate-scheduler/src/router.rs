@@ -85,6 +85,21 @@ impl Rotation {
     }
 }
 
+/// Whose turn it is among so many: in each round everybody once, each round from another start.
+///
+/// A fixed order would be in step with callers that go through their operations in a fixed order:
+/// one core would get all of the long ones. The starts are those of Fibonacci hashing (Knuth, The
+/// Art of Computer Programming, volume 3, 6.4): multiples of the golden ratio are spread evenly,
+/// also if one looks at every k-th of them only.
+#[inline]
+fn in_turn(turn: usize, len: usize) -> usize {
+    let (round, place) = (turn / len, turn % len);
+    let spread = u64::from((round as u32).wrapping_mul(0x9E37_79B9));
+    let start = ((spread * len as u64) >> 32) as usize;
+    let index = start + place;
+    if index < len { index } else { index - len }
+}
+
 impl Router {
     pub(crate) fn new(plan: &Plan) -> Self {
         let positions = |domains: &[usize]| -> Box<[Position]> {
@@ -152,7 +167,7 @@ impl Router {
         {
             return lent;
         }
-        let candidate = range.own[turn % range.own.len()];
+        let candidate = range.own[in_turn(turn, range.own.len())];
         if rotation.is_time_to_compare() || range.reserved > 0 {
             return range.shorter(candidate, turn, domains);
         }
@@ -164,8 +179,8 @@ impl Range {
     /// A lent core, if it is its turn and its domain is idle.
     fn lent(&self, turn: usize, domains: &[Arc<Domain>]) -> Option<Position> {
         // One rotation over own and borrowed cores, so that each gets its share.
-        let turn = turn % (self.own.len() + self.borrowable.len());
-        let lent = self.borrowable.get(turn)?;
+        let place = in_turn(turn, self.own.len() + self.borrowable.len());
+        let lent = self.borrowable.get(place)?;
         domains[usize::from(lent.domain)].is_idle().then_some(*lent)
     }
 
@@ -174,7 +189,7 @@ impl Range {
     #[cold]
     fn shorter(&self, candidate: Position, turn: usize, domains: &[Arc<Domain>]) -> Position {
         let (other, margin) = if self.reserved > 0 {
-            (self.own[turn % self.reserved], 0)
+            (self.own[in_turn(turn, self.reserved)], 0)
         } else {
             // Half way round, moved by one each time it comes round.
             let shift = self.own.len() / 2 + turn / self.own.len();
