@@ -20,7 +20,9 @@ use crate::sync::{Mutex, lock};
 use crate::thread;
 
 /// How many runnables a worker takes from a mailbox at a time.
-pub(crate) const BATCH: usize = 64;
+///
+/// Under the model checker small enough to leave something in a mailbox.
+pub(crate) const BATCH: usize = if cfg!(tokengate_loom) { 2 } else { 64 };
 
 /// Why what is left in a gate that ends is killed.
 pub(crate) const SHUT_DOWN: &str = "its gate was shut down before it was done";
@@ -144,13 +146,14 @@ impl Domain {
     }
 
     /// How many were ever posted to it.
-    pub(crate) fn posted(&self) -> usize {
+    fn posted(&self) -> usize {
         self.mailboxes.iter().map(Mailbox::posted).sum()
     }
 
     /// Whether nothing is queued, running or suspended, as far as can be seen.
-    pub(crate) fn is_quiet(&self) -> bool {
-        self.sleepers.count() == self.live_workers.load(Relaxed)
+    fn is_quiet(&self) -> bool {
+        // In this order: what its workers did before they parked is seen then.
+        self.sleepers.are_all(self.live_workers.load(Relaxed))
             && !self.has_work()
             && lock(&self.seats).is_empty()
     }
@@ -182,6 +185,14 @@ impl Domain {
         // What is still suspended can be posted no more: its kill drops it here.
         self.kill_suspended();
     }
+}
+
+/// Whether nothing is left to do in any of them: seen twice, with nothing posted in between.
+pub(crate) fn all_quiet(domains: &[Arc<Domain>]) -> bool {
+    let posted = || domains.iter().map(|domain| domain.posted()).sum::<usize>();
+    let before = posted();
+    let quiet = || domains.iter().all(|domain| domain.is_quiet());
+    quiet() && quiet() && posted() == before
 }
 
 impl Home for Domain {

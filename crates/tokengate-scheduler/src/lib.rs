@@ -32,6 +32,9 @@ mod handle;
 mod label;
 mod local;
 mod mailbox;
+#[cfg(tokengate_loom)]
+#[doc(hidden)]
+pub mod model;
 mod pin;
 mod router;
 mod scheduler;

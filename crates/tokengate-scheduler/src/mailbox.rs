@@ -22,8 +22,9 @@ pub(crate) struct Mailbox {
 
 struct Posting {
     inbox: Inbox,
-    /// How many were ever posted; on the line that a post has to own anyway. For estimates of what
-    /// is queued, hence `Relaxed` throughout.
+    /// How many were ever posted; on the line that a post has to own anyway. Counted before the
+    /// post, so that whoever sees the runnable, or what it did, sees it counted. `Relaxed`
+    /// throughout: the post itself is the release.
     posted: AtomicUsize,
 }
 
@@ -64,17 +65,14 @@ impl Mailbox {
     /// Posts one; gives it back if the mailbox is closed.
     #[inline]
     pub(crate) fn post(&self, runnable: Runnable) -> Result<Posted, Runnable> {
-        let posted = self.inbox.inbox.post(runnable)?;
         self.inbox.posted.fetch_add(1, Relaxed);
-        Ok(posted)
+        self.inbox.inbox.post(runnable)
     }
 
     /// Posts a list, newest at the front; gives it back if the mailbox is closed.
     pub(crate) fn post_list(&self, list: RunnableList) -> Result<Posted, RunnableList> {
-        let count = list.len();
-        let posted = self.inbox.inbox.post_list(list)?;
-        self.inbox.posted.fetch_add(count, Relaxed);
-        Ok(posted)
+        self.inbox.posted.fetch_add(list.len(), Relaxed);
+        self.inbox.inbox.post_list(list)
     }
 
     /// Hands out up to `limit` of the oldest. Nothing if another worker has the role.
@@ -110,15 +108,15 @@ impl Mailbox {
         self.inbox.inbox.is_empty() && self.drain.left.load(Relaxed) == 0
     }
 
-    /// About how many are queued: exact when nobody posts or drains.
+    /// About how many are queued: exact when nobody posts or drains, and it is open.
     pub(crate) fn queued(&self) -> usize {
         let taken = self.drain.taken.load(Relaxed);
         let queued = self.posted().wrapping_sub(taken);
-        // A post counts after it can be taken, so the difference can be negative for a moment.
+        // The two are read one after the other, and may have wrapped: no less than none.
         if queued > usize::MAX / 2 { 0 } else { queued }
     }
 
-    /// How many were ever posted.
+    /// How many were ever posted, or refused when it was closed.
     pub(crate) fn posted(&self) -> usize {
         self.inbox.posted.load(Relaxed)
     }

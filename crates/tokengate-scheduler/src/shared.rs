@@ -13,7 +13,7 @@ use tokengate_token::{RejectCause, RunnableList};
 
 use crate::admission::Admission;
 use crate::config::{Config, Full, Hooks, Reactor};
-use crate::domain::Domain;
+use crate::domain::{Domain, all_quiet};
 use crate::router::Router;
 use crate::timing::Recorder;
 use crate::topology::Plan;
@@ -126,26 +126,13 @@ impl Shared {
         self.admission.wake_all();
         loop {
             listener!(self.progress => listener);
-            if self.is_quiet() {
+            if all_quiet(&self.domains) {
                 return true;
             }
             if self.is_stopping() || !wait_until(listener, deadline) {
                 return false;
             }
         }
-    }
-
-    /// Whether nothing is left to do: seen twice, with nothing posted in between.
-    fn is_quiet(&self) -> bool {
-        let posted = || {
-            self.domains
-                .iter()
-                .map(|domain| domain.posted())
-                .sum::<usize>()
-        };
-        let before = posted();
-        let quiet = || self.domains.iter().all(|domain| domain.is_quiet());
-        quiet() && quiet() && posted() == before
     }
 
     /// Makes the workers end what is left, and themselves.

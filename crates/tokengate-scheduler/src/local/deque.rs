@@ -16,8 +16,8 @@ pub(super) use modelled::{Deque, Steal, Stealer};
 #[cfg(tokengate_loom)]
 mod modelled {
     use std::collections::VecDeque;
+    use std::sync::Arc;
 
-    use loom::sync::Arc;
     use tokengate_token::Runnable;
 
     use crate::sync::atomic::AtomicUsize;

@@ -54,6 +54,12 @@ impl Sleepers {
         self.count.load(Relaxed)
     }
 
+    /// Whether so many workers are parked or about to park. Under the lock, so that the caller sees
+    /// all that they did before; costs more than [`count`](Self::count).
+    pub(crate) fn are_all(&self, workers: usize) -> bool {
+        lock(&self.parked).len() == workers
+    }
+
     /// Parks the worker, unless `has_work` finds something when it looks again; whether it parked.
     pub(crate) fn sleep(&self, sleeper: &Sleeper, has_work: impl FnOnce() -> bool) -> bool {
         {

@@ -10,7 +10,9 @@ pub(super) use modelled::{Parker, Unparker, pair};
 
 #[cfg(tokengate_loom)]
 mod modelled {
-    use loom::sync::{Arc, Condvar, Mutex};
+    use std::sync::Arc;
+
+    use loom::sync::{Condvar, Mutex};
 
     use crate::sync::lock;
 
