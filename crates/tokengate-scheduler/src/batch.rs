@@ -8,7 +8,7 @@ use std::cell::{Cell, RefCell};
 use std::mem;
 use std::sync::Arc;
 
-use tokengate_token::{Runnable, RunnableList, set_before_wait};
+use tokengate_token::{Place, Runnable, RunnableList, set_before_wait};
 
 use crate::router::Position;
 use crate::shared::Shared;
@@ -53,6 +53,10 @@ impl Batches {
         else {
             return Err(runnable);
         };
+        runnable.set_place(Place {
+            published: false,
+            ..runnable.place()
+        });
         let list = &mut batch.lists[position.flat_index()];
         list.push_front(runnable);
         Ok((list.len() >= PUBLISH_AT).then(|| mem::take(list)))

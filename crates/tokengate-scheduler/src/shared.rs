@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use event_listener::{Event, Listener, listener};
-use tokengate_token::{RejectCause, RunnableList};
+use tokengate_token::{Place, RejectCause, RunnableList};
 
 use crate::admission::Admission;
 use crate::config::{Config, Full, Hooks, Reactor};
@@ -100,6 +100,13 @@ impl Shared {
 
     /// Publishes a list, newest at the front, to a core; rejects it if that is closed.
     pub(crate) fn publish_list(&self, core: usize, list: RunnableList) {
+        // Before the post: after it they are the workers'.
+        list.for_each(|runnable| {
+            runnable.set_place(Place {
+                published: true,
+                ..runnable.place()
+            });
+        });
         let (domain, core) = self.cores[core];
         if let Err(mut list) = self.domains[domain].post_list(core, list) {
             while let Some(runnable) = list.pop_front() {

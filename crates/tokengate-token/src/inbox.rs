@@ -7,7 +7,7 @@
 //! back. It parks nobody and keeps no count.
 
 use std::fmt;
-use std::mem;
+use std::mem::{self, ManuallyDrop};
 use std::ptr::{self, NonNull};
 
 use crate::cell::Header;
@@ -82,6 +82,18 @@ impl RunnableList {
         }
         self.len -= 1;
         Some(runnable)
+    }
+
+    /// Calls `look` with each, from the front to the back.
+    #[expect(unsafe_code, reason = "the list owns the runnables of its cells")]
+    pub fn for_each(&self, mut look: impl FnMut(&Runnable)) {
+        let mut next = self.front;
+        while let Some(cell) = next {
+            // SAFETY: the list owns it, and keeps it: this copy is not dropped.
+            let runnable = ManuallyDrop::new(unsafe { Runnable::from_raw(cell) });
+            next = next_of(&runnable);
+            look(&runnable);
+        }
     }
 
     /// Turns the order round, in one pass.
