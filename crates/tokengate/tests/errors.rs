@@ -5,7 +5,7 @@ mod common;
 use std::error::Error;
 use std::io;
 
-use common::{gate_of, outcome};
+use common::{outcome, small_gate};
 use tokengate::{Gate, TokenError};
 
 /// A body that cannot fail, one with `io::Error`, one with `anyhow::Error`: the first failure.
@@ -44,7 +44,7 @@ fn into_box(gate: &Gate, fail: &'static str) -> Result<u32, Box<dyn Error>> {
 
 #[test]
 fn into_anyhow_keeps_the_bodys_error() {
-    let gate = gate_of(1);
+    let gate = small_gate();
     assert_eq!(into_anyhow(&gate, "nothing").unwrap(), 6);
 
     let error = into_anyhow(&gate, "panic").unwrap_err();
@@ -63,7 +63,7 @@ fn into_anyhow_keeps_the_bodys_error() {
 
 #[test]
 fn into_a_boxed_error_names_operation_and_cause() {
-    let gate = gate_of(1);
+    let gate = small_gate();
     assert_eq!(into_box(&gate, "nothing").unwrap(), 6);
     for (fail, part) in [
         ("panic", "`plain`"),
@@ -84,7 +84,7 @@ fn a_body_may_use_question_marks_itself() {
         anyhow::ensure!(number > 0, "nothing to do");
         Ok(number)
     }
-    let gate = gate_of(1);
+    let gate = small_gate();
     let _entered = gate.enter();
     assert_eq!(outcome(parse("7".into())).unwrap(), 7);
     let error = outcome(parse("seven".into())).unwrap_err();
@@ -96,7 +96,7 @@ fn a_body_may_use_question_marks_itself() {
 
 #[test]
 fn a_kill_says_who_and_why() {
-    let gate = gate_of(1);
+    let gate = small_gate();
     let held = common::Held::new(&gate.handle(), "hold");
     let token = gate.spawn("report", || ());
     token.kill("the reader went away");

@@ -9,7 +9,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 
-use common::{Census, Held, Latch, Member, PanicsInDrop, gate_of, outcome, value, wait_until};
+use common::{Census, Held, Latch, Member, PanicsInDrop, outcome, small_gate, value, wait_until};
 use tokengate::{Gate, Token, TokenError, task_token_guard};
 
 /// The gate still runs bodies of both kinds.
@@ -31,7 +31,7 @@ fn message<T: std::fmt::Debug>(token: Token<T>) -> String {
 
 #[test]
 fn in_a_sync_body() {
-    let gate = gate_of(1);
+    let gate = small_gate();
     let census = Census::new();
     let member = census.member();
     let token = gate.spawn("faulty", move || {
@@ -45,7 +45,7 @@ fn in_a_sync_body() {
 
 #[test]
 fn with_a_payload_that_is_not_text() {
-    let gate = gate_of(1);
+    let gate = small_gate();
     let token: Token<()> = gate.spawn("faulty", || std::panic::panic_any(7_u8));
     let Err(TokenError::Panicked(panic)) = outcome(token) else {
         panic!("expected a panic");
@@ -56,7 +56,7 @@ fn with_a_payload_that_is_not_text() {
 
 #[test]
 fn in_the_first_and_in_a_later_poll() {
-    let gate = gate_of(1);
+    let gate = small_gate();
     let census = Census::new();
     for polls_before in [0, 1, 5] {
         let member = census.member();
@@ -80,7 +80,7 @@ fn in_the_destructor_of_an_argument_of_a_body_that_ran() {
         let _argument = argument;
         7
     }
-    let gate = gate_of(1);
+    let gate = small_gate();
     let _entered = gate.enter();
     // The argument belongs to the body, so the body panicked.
     let text = message(drops_its_argument(PanicsInDrop));
@@ -90,7 +90,7 @@ fn in_the_destructor_of_an_argument_of_a_body_that_ran() {
 
 #[test]
 fn in_the_destructor_of_a_body_that_was_killed_before_its_start() {
-    let gate = gate_of(1);
+    let gate = small_gate();
     let held = Held::new(&gate.handle(), "hold");
     let (by_token, by_killer) = (PanicsInDrop, PanicsInDrop);
     let first = gate.spawn("never", move || drop(by_token));
@@ -108,7 +108,7 @@ fn in_the_destructor_of_a_body_that_was_killed_before_its_start() {
 
 #[test]
 fn in_the_destructor_of_a_body_that_the_shutdown_drops() {
-    let gate = gate_of(1);
+    let gate = small_gate();
     let held = Held::new(&gate.handle(), "hold");
     let argument = PanicsInDrop;
     let queued = gate.spawn("never", move || drop(argument));
@@ -126,7 +126,7 @@ fn in_the_destructor_of_a_body_that_the_shutdown_drops() {
 
 #[test]
 fn in_the_destructor_of_a_result_that_nobody_reads() {
-    let gate = gate_of(1);
+    let gate = small_gate();
     // Dropped by the worker: the handle is gone first.
     let held = Held::new(&gate.handle(), "hold");
     gate.spawn("detached", || PanicsInDrop).detach();
@@ -145,7 +145,7 @@ fn in_the_destructor_of_a_result_that_nobody_reads() {
 
 #[test]
 fn in_the_destructor_of_a_late_result() {
-    let gate = gate_of(1);
+    let gate = small_gate();
     let (entered, release) = (Latch::new(), Latch::new());
     let token = {
         let (entered, release) = (entered.clone(), release.clone());
@@ -185,7 +185,7 @@ impl Future for Faulty {
 
 #[test]
 fn in_the_destructor_of_a_future() {
-    let gate = gate_of(1);
+    let gate = small_gate();
     let census = Census::new();
     let faulty = |ready, polled: &Latch| Faulty {
         ready,
@@ -226,7 +226,7 @@ impl Wake for FaultyWaker {
 
 #[test]
 fn in_the_wake_of_a_waker() {
-    let gate = gate_of(1);
+    let gate = small_gate();
     let held = Held::new(&gate.handle(), "hold");
     let mut plain = gate.spawn("watched", || 7);
     let mut later = gate.spawn_async("watched", async { 8 });

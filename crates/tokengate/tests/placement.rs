@@ -8,7 +8,7 @@ mod common;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Barrier, Mutex};
 
-use common::{Held, Latch, elsewhere, outcome, value, wait_until};
+use common::{Held, Latch, elsewhere, lone_workers, outcome, value, wait_until};
 use tokengate::{
     Call, Domains, Gate, Handle, Operation, Token, Weight, WeightRanges, WorkerInfo, get_all,
 };
@@ -176,7 +176,7 @@ fn weights_stay_in_their_ranges() {
 #[test]
 fn a_lent_domain_is_used_only_while_it_is_empty_and_parked() {
     let workers = Workers::default();
-    let gate = workers.start(Domains::Count(4), WeightRanges::default());
+    let gate = workers.start(lone_workers(4), WeightRanges::default());
     let handle = gate.handle();
     // Heavy and medium tokens lean to the domains that are theirs.
     let heavy = Held::new(&handle, &HEAVY);

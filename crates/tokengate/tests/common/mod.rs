@@ -12,16 +12,36 @@ use std::task::{Wake, Waker};
 use std::time::{Duration, Instant};
 
 use tokengate::{Call, Domains, Gate, Handle, Token, TokenError};
+use tokengate_scheduler::topology::Machine;
 
 /// A wait of this length is a hang.
 pub(crate) const HANG: Duration = Duration::from_secs(60);
 
-/// A gate of so many domains, with one worker each where that is more than the machine has.
-pub(crate) fn gate_of(domains: usize) -> Gate {
-    Gate::builder()
-        .domains(Domains::Count(domains))
-        .start()
-        .unwrap()
+/// So many domains with one worker each, on any machine.
+pub(crate) fn lone_workers(count: usize) -> Domains {
+    let machine = Machine::detect();
+    let cpus = machine.cpus();
+    let enough = machine.quota_cpus().unwrap_or(usize::MAX).min(cpus.len());
+    if count > enough {
+        // Then each has one worker, and they share CPUs.
+        Domains::Count(count)
+    } else {
+        Domains::Custom(cpus[..count].iter().map(|cpu| vec![cpu.id]).collect())
+    }
+}
+
+/// A gate with a single worker.
+pub(crate) fn small_gate() -> Gate {
+    gate_of(lone_workers(1))
+}
+
+/// A gate with four domains of one worker each.
+pub(crate) fn wide_gate() -> Gate {
+    gate_of(lone_workers(4))
+}
+
+fn gate_of(domains: Domains) -> Gate {
+    Gate::builder().domains(domains).start().unwrap()
 }
 
 /// The outcome of a token, which must come.
