@@ -76,10 +76,10 @@ impl Bench {
 
     /// Refuses names that do not exist.
     fn check(&self, options: &Options) -> Result<(), String> {
-        options.check_allocator()?;
+        options.check()?;
         let takes_part = |entry: &&Entry| {
-            let mut scenarios = options.scenarios().iter();
-            scenarios.any(|scenario| entry.takes_part_in(*scenario))
+            let mut scenarios = options.scenarios();
+            scenarios.any(|scenario| entry.takes_part_in(scenario))
         };
         let valid: Vec<&str> = self
             .entries
@@ -103,7 +103,7 @@ impl Bench {
     /// Runs everything; true if nothing failed.
     fn run(&self, options: &Options, effort: &Effort) -> Result<bool, String> {
         let mut reports = Vec::new();
-        for &scenario in options.scenarios() {
+        for scenario in options.scenarios() {
             let entries = self.entries_of(scenario, &options.contenders);
             let neighbours = Neighbours::watch();
             let mut report = scenario.run(&entries, effort, options.input.as_deref())?;

@@ -58,21 +58,21 @@ impl Options {
         }
     }
 
-    /// The scenarios to run.
-    pub(crate) fn scenarios(&self) -> &[Scenario] {
-        if self.scenarios.is_empty() {
-            Scenario::ALL
-        } else {
-            &self.scenarios
-        }
+    /// The scenarios to run, each once.
+    pub(crate) fn scenarios(&self) -> impl Iterator<Item = Scenario> {
+        let all = Scenario::ALL.iter().copied();
+        all.filter(|scenario| self.scenarios.is_empty() || self.scenarios.contains(scenario))
     }
 
-    /// Refuses an allocator that this build does not have.
+    /// Refuses options that would have no effect.
     ///
     /// # Errors
     ///
-    /// With the remedy, if another one is asked for.
-    pub(crate) fn check_allocator(&self) -> Result<(), String> {
+    /// With the remedy, if this build has another allocator, or no chosen scenario reads the input.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        if self.input.is_some() && !self.scenarios().any(|s| s == Scenario::Flights) {
+            return Err("only flights reads --input: add it to the scenarios".to_owned());
+        }
         match self.allocator.as_deref() {
             None | Some(allocator::NAME) => Ok(()),
             Some(other) => Err(format!(
@@ -95,8 +95,16 @@ mod tests {
 
     #[test]
     fn no_scenario_means_all() {
-        assert_eq!(parse("").unwrap().scenarios(), Scenario::ALL);
-        assert_eq!(parse("submit").unwrap().scenarios(), [Scenario::Submit]);
+        let chosen = |line| parse(line).unwrap().scenarios().collect::<Vec<_>>();
+        assert_eq!(chosen(""), Scenario::ALL);
+        assert_eq!(chosen("submit submit"), [Scenario::Submit]);
+    }
+
+    #[test]
+    fn an_input_that_nobody_reads_is_refused() {
+        assert!(parse("waves --input legs.csv").unwrap().check().is_err());
+        assert_eq!(parse("flights --input legs.csv").unwrap().check(), Ok(()));
+        assert_eq!(parse("--input legs.csv").unwrap().check(), Ok(()));
     }
 
     #[test]
@@ -121,9 +129,9 @@ mod tests {
             "system"
         };
         let options = parse(&format!("--allocator {other}")).unwrap();
-        let error = options.check_allocator().unwrap_err();
+        let error = options.check().unwrap_err();
         assert!(error.contains("cargo xtask bench --allocator"), "{error}");
         let options = parse(&format!("--allocator {}", allocator::NAME)).unwrap();
-        assert_eq!(options.check_allocator(), Ok(()));
+        assert_eq!(options.check(), Ok(()));
     }
 }

@@ -62,12 +62,8 @@ impl Tally {
     }
 
     /// Takes over what another repetition counted: the worse of both stands.
-    pub(crate) fn worse(self, other: &Self) -> Self {
-        if self.is_flawless() {
-            other.clone()
-        } else {
-            self
-        }
+    pub(crate) fn worse(self, other: Self) -> Self {
+        if self.is_flawless() { other } else { self }
     }
 
     /// True if every token gave its result and the results were right.
@@ -131,7 +127,7 @@ mod tests {
         let mut bad = Tally::expecting(1);
         bad.count::<u64>(Err(Failed("gone".into())));
         let good = Tally::default();
-        assert_eq!(good.clone().worse(&bad), bad);
-        assert_eq!(bad.clone().worse(&good), bad);
+        assert_eq!(good.clone().worse(bad.clone()), bad);
+        assert_eq!(bad.clone().worse(good), bad);
     }
 }

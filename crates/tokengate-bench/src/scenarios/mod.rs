@@ -77,6 +77,8 @@ struct Summary {
     name: String,
     /// Seconds of one repetition; none if no repetition was completed.
     elapsed_s: Option<Spread>,
+    /// The worst repetition, those that are in no figure included.
+    tally: Tally,
     verdict: Verdict,
     repetitions: usize,
     stolen: usize,
@@ -87,18 +89,18 @@ impl Summary {
         let all = record.samples.iter().chain(&record.dropped);
         let tally = all
             .map(Sample::tally)
-            .fold(None, |worst: Option<Tally>, tally| {
-                Some(worst.map_or_else(|| tally.clone(), |worst| worst.worse(tally)))
-            });
-        let verdict = match (&record.panic, tally) {
-            (Some(panic), _) => Verdict::Failed(panic.clone()),
-            (None, None) => Verdict::Failed("no repetition was taken".to_owned()),
-            (None, Some(tally)) if tally.is_flawless() => Verdict::Flawless(tally.line()),
-            (None, Some(tally)) => Verdict::Failed(tally.line()),
+            .cloned()
+            .reduce(Tally::worse)
+            .unwrap_or_default();
+        let verdict = match &record.panic {
+            Some(panic) => Verdict::Failed(panic.clone()),
+            None if tally.is_flawless() => Verdict::Flawless(tally.line()),
+            None => Verdict::Failed(tally.line()),
         };
         Self {
             name: record.name.clone(),
             elapsed_s: Spread::of(record.samples.iter().map(Sample::elapsed_s)),
+            tally,
             verdict,
             repetitions: record.samples.len(),
             stolen: record.stolen,
@@ -107,10 +109,17 @@ impl Summary {
 
     /// Says how the figures came about.
     fn basis(&self) -> Map<String, Value> {
-        let mut figures = Map::new();
-        figures.insert("repetitions".into(), json!(self.repetitions));
-        figures.insert("stolen_repetitions".into(), json!(self.stolen));
-        figures
+        let counts = [
+            ("tokens", json!(self.tally.expected)),
+            ("completed", json!(self.tally.completed)),
+            ("failures", json!(self.tally.failed)),
+            ("repetitions", json!(self.repetitions)),
+            ("stolen_repetitions", json!(self.stolen)),
+        ];
+        counts
+            .map(|(name, count)| (name.to_owned(), count))
+            .into_iter()
+            .collect()
     }
 
     /// A remark for the table: the verdict, and what disturbed the figures.

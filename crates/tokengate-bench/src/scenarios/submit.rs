@@ -6,7 +6,7 @@
 use std::hint::black_box;
 use std::time::Instant;
 
-use serde_json::{Map, json};
+use serde_json::Map;
 
 use crate::contender::{Contender, Handles, Job};
 use crate::effort::Effort;
@@ -152,7 +152,6 @@ fn contender(name: &str, points: &[Point]) -> ContenderReport {
     for point in points {
         let at = format!("at_{}", point.outstanding);
         if let Some(cost) = point.cost_ns(name) {
-            figures.insert(format!("{at}_tokens"), json!(point.tokens));
             put(&mut figures, &format!("{at}_token"), "ns", cost);
         }
         if let Some(summary) = point.summary(name) {

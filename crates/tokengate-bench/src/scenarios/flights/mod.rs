@@ -181,7 +181,6 @@ fn report(
 fn contender(found: &Summary, legs: usize) -> ContenderReport {
     let mut figures = found.basis();
     if let Some(elapsed) = found.elapsed_s {
-        figures.insert("tokens".into(), json!(legs));
         put(&mut figures, "elapsed", "s", elapsed);
         let rate = legs as f64 / elapsed.median;
         figures.insert("throughput_per_s".into(), json!(rate));

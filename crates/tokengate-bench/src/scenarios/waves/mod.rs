@@ -138,7 +138,7 @@ pub(crate) fn measuring_repetition<C: Contender>(contender: &mut C, waves: usize
         waves: figures,
         total: contender.own_figures(),
         sample: WaveSample {
-            tally: sample.tally.worse(&again.tally),
+            tally: sample.tally.worse(again.tally),
             ..sample
         },
     }

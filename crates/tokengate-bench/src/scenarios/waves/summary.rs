@@ -94,7 +94,6 @@ impl Found {
     fn report(&self) -> ContenderReport {
         let mut figures = self.summary.basis();
         if let Some(elapsed) = self.summary.elapsed_s {
-            figures.insert("tokens".into(), json!(self.tokens()));
             put(&mut figures, "elapsed", "s", elapsed);
             let rate = self.tokens() as f64 / elapsed.median;
             figures.insert("throughput_per_s".into(), json!(rate));
