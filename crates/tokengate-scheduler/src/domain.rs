@@ -83,13 +83,14 @@ impl Domain {
     pub(crate) fn drain(&self, first: usize, queue: &mut LocalQueue) -> usize {
         for turn in 0..self.mailboxes.len() {
             let mailbox = &self.mailboxes[(first + turn) % self.mailboxes.len()];
-            let drained = mailbox.drain(BATCH, |runnable| queue.push(runnable));
-            if drained.taken > 0 {
-                // Siblings: there is more than this worker runs next.
-                if queue.is_shared() && (drained.taken > 1 || drained.left) {
+            let taken = mailbox.drain(BATCH, |runnable| queue.push(runnable));
+            if taken > 0 {
+                // Siblings: there is more than this worker runs next, in its queue and, after a
+                // full batch, in the mailbox.
+                if queue.is_shared() && taken > 1 {
                     self.unpark_one();
                 }
-                return drained.taken;
+                return taken;
             }
         }
         0
@@ -113,10 +114,10 @@ impl Domain {
     /// Puts a runnable into the queue of a worker, on that worker.
     #[inline]
     pub(crate) fn push_own(&self, queue: &mut LocalQueue, runnable: Runnable) {
-        let was_empty = queue.is_empty();
         queue.push(runnable);
-        // Siblings hear of the edge, and as long as one of them is parked.
-        if queue.is_shared() && (was_empty || self.sleepers.count() > 0) {
+        // Not at the edge only: a thief may take what was there at the same moment, and the sibling
+        // that it left nothing to parks.
+        if queue.is_shared() {
             self.unpark_one();
         }
     }

@@ -38,15 +38,6 @@ struct Draining {
     taken: AtomicUsize,
 }
 
-/// What a drain found.
-#[must_use]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Drained {
-    pub(crate) taken: usize,
-    /// Something was left for others.
-    pub(crate) left: bool,
-}
-
 impl Mailbox {
     pub(crate) fn new() -> Self {
         Self {
@@ -75,13 +66,13 @@ impl Mailbox {
         self.inbox.inbox.post_list(list)
     }
 
-    /// Hands out up to `limit` of the oldest. Nothing if another worker has the role.
-    pub(crate) fn drain(&self, limit: usize, mut hand_out: impl FnMut(Runnable)) -> Drained {
+    /// Hands out up to `limit` of the oldest; how many. Nothing if another worker has the role.
+    pub(crate) fn drain(&self, limit: usize, mut hand_out: impl FnMut(Runnable)) -> usize {
         if self.is_empty() {
-            return Drained::default();
+            return 0;
         }
         let Ok(mut backlog) = self.drain.backlog.try_lock() else {
-            return Drained::default();
+            return 0;
         };
         if backlog.is_empty() {
             *backlog = self.inbox.inbox.take();
@@ -96,10 +87,7 @@ impl Mailbox {
         self.drain.left.store(backlog.len(), Relaxed);
         let before = self.drain.taken.load(Relaxed);
         self.drain.taken.store(before.wrapping_add(taken), Relaxed);
-        Drained {
-            taken,
-            left: !backlog.is_empty() || !self.inbox.inbox.is_empty(),
-        }
+        taken
     }
 
     /// Whether there is nothing to drain. Relaxed reads: who must not miss a post fences first.

@@ -1,7 +1,7 @@
 //! What a thread keeps between calls: gates entered, credits, place in the rotation, open batches.
 //!
 //! Read once for each call. A worker's thread also has its own queue here, so that children which
-//! stay in the domain reach it without a fence. Nothing here is shared; while a thread ends, calls
+//! stay in the domain reach it without a mailbox. Nothing here is shared; while a thread ends, calls
 //! from it use a state made for the moment.
 
 use std::cell::{Cell, RefCell};
