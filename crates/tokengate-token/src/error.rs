@@ -35,6 +35,17 @@ pub enum TokenError<E = Infallible> {
     },
     /// The token was refused before it was queued; its body never ran.
     Rejected(Rejection),
+    /// The wait could never have ended, or not without a worker that is not there.
+    ///
+    /// An outcome of the *wait*: the token is untouched and goes on. `get` has detached it, with
+    /// `get_timeout` it stays usable.
+    #[non_exhaustive]
+    WouldDeadlock {
+        /// Why the wait could not be.
+        cause: DeadlockCause,
+        /// The label of the operation that was waited for.
+        operation: &'static str,
+    },
 }
 
 impl<E> TokenError<E> {
@@ -56,6 +67,10 @@ impl<E: fmt::Display> fmt::Display for TokenError<E> {
             Self::Panicked(panic) => panic.fmt(f),
             Self::Killed { reason } => reason.fmt(f),
             Self::Rejected(rejection) => rejection.fmt(f),
+            Self::WouldDeadlock { cause, operation } => write!(
+                f,
+                "a body cannot block on the token of operation `{operation}`: {cause}"
+            ),
         }
     }
 }
@@ -128,6 +143,25 @@ pub fn panic_message(payload: &(dyn Any + Send)) -> Cow<'static, str> {
         Cow::Owned(text.clone())
     } else {
         Cow::Borrowed("a payload that is not text")
+    }
+}
+
+/// Why a blocking wait could not be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum DeadlockCause {
+    /// The waiting worker has nobody to take its place.
+    SparesExhausted,
+}
+
+impl fmt::Display for DeadlockCause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::SparesExhausted => f.write_str(
+                "no spare is left to take the place of its worker; `.await` the token in an async \
+                 body, block less deeply, or raise `max_spares`",
+            ),
+        }
     }
 }
 

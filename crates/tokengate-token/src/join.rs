@@ -6,13 +6,16 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::ptr::NonNull;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 
+use crate::cell::Header;
 use crate::sync::atomic::AtomicUsize;
 use crate::sync::atomic::Ordering::AcqRel;
 use crate::token::Token;
-use crate::{TokenError, context as publication, wait};
+use crate::wait::{self, Awaited};
+use crate::{TokenError, context as publication};
 
 /// Blocks until every token has resolved; gives the results in the order of the tokens.
 ///
@@ -33,17 +36,14 @@ pub fn get_all<T, E>(
     tokens: impl IntoIterator<Item = Token<T, E>>,
 ) -> Vec<Result<T, TokenError<E>>> {
     let mut all = join_all(tokens);
-    let mut results = None;
-    wait::park_with(|parker, waker| {
-        let mut context = Context::from_waker(waker);
-        results = loop {
-            match Pin::new(&mut all).poll(&mut context) {
-                Poll::Ready(results) => break Some(results),
-                Poll::Pending => parker.park(),
-            }
-        };
-    });
-    results.unwrap_or_default()
+    let waited = wait::block_on(&mut all, None);
+    let tokens = all.tokens.drain(..);
+    tokens
+        .map(|token| match waited {
+            Err(cause) if !token.is_finished() => Err(token.would_deadlock(cause)),
+            _ => token.take_resolved(),
+        })
+        .collect()
 }
 
 /// Waits for every token; gives the results in the order of the tokens.
@@ -91,28 +91,45 @@ impl<T, E> Future for JoinAll<T, E> {
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         publication::before_wait();
-        let tokens = &mut self.get_mut().tokens;
-        let open = tokens.iter().filter(|token| !token.is_finished()).count();
-        if open > 0 {
-            let countdown = Arc::new(Countdown {
-                // One more than can be taken off below, so that it does not end before all are in.
-                left: AtomicUsize::new(open + 1),
-                waiter: context.waker().clone(),
-            });
-            let waker = Waker::from(countdown.clone());
-            let registered = tokens
-                .iter_mut()
-                .map(|token| token.watch(&waker))
-                .filter(|&registered| registered)
-                .count();
-            // Those that resolved meanwhile do not count down themselves.
-            let early = open - registered;
-            if registered > 0 {
-                countdown.take(early + 1);
-                return Poll::Pending;
-            }
+        let all = self.get_mut();
+        if all.register(context.waker()) {
+            return Poll::Pending;
         }
-        Poll::Ready(tokens.drain(..).map(Token::take_resolved).collect())
+        Poll::Ready(all.tokens.drain(..).map(Token::take_resolved).collect())
+    }
+}
+
+impl<T, E> Awaited for JoinAll<T, E> {
+    fn is_over(&self) -> bool {
+        self.tokens.iter().all(Token::is_finished)
+    }
+
+    fn register(&mut self, waker: &Waker) -> bool {
+        let tokens = &mut self.tokens;
+        let open = tokens.iter().filter(|token| !token.is_finished()).count();
+        if open == 0 {
+            return false;
+        }
+        let countdown = Arc::new(Countdown {
+            // One more than can be taken off below, so that it does not end before all are in.
+            left: AtomicUsize::new(open + 1),
+            waiter: waker.clone(),
+        });
+        let counting = Waker::from(countdown.clone());
+        let registered = tokens
+            .iter_mut()
+            .map(|token| token.watch(&counting))
+            .filter(|&registered| registered)
+            .count();
+        // Those that resolved meanwhile do not count down themselves.
+        countdown.take(open - registered + 1);
+        registered > 0
+    }
+
+    fn each(&mut self, f: &mut dyn FnMut(NonNull<Header>)) {
+        for token in &mut self.tokens {
+            token.awaited().each(f);
+        }
     }
 }
 

@@ -32,6 +32,7 @@ mod join;
 mod killer;
 mod memory;
 mod operation;
+mod present;
 mod runnable;
 mod state;
 mod sync;
@@ -42,14 +43,18 @@ mod weight;
 pub use body::{Async, Body, Fallible, FallibleAsync, IsResult, Plain, create};
 pub use cell::Place;
 pub use context::{before_wait, cancelled, current, in_body, set_before_wait};
-pub use error::{KillReason, Panic, RejectCause, Rejection, TokenError, panic_message};
+pub use error::{
+    DeadlockCause, KillReason, Panic, RejectCause, Rejection, TokenError, panic_message,
+};
 pub use id::TokenId;
 pub use inbox::{Inbox, Posted, RunnableList};
 pub use join::{JoinAll, get_all, join_all};
 pub use killer::Killer;
 pub use operation::Operation;
+pub use present::Present;
 pub use runnable::{Failure, FailureKind, Home, NoHome, Ran, Runnable, TaskRef};
 pub use token::{KillOnDrop, Status, Token, TokenState};
+pub use wait::{Startable, Wait, WaitHook, set_wait_hook};
 pub use weight::Weight;
 
 /// Calls user code whose panic must not get any further: destructors and wakers.

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use crate::cell::{Header, Place, kill, task};
 use crate::error::RejectCause;
 use crate::extras::Ending;
+use crate::present::Present;
 use crate::{Operation, TokenId};
 
 /// The right to run a token's body, or the next poll of it.
@@ -184,11 +185,24 @@ impl Runnable {
     /// A panic of the body, of its arguments' destructors, or of the caller's waker is contained.
     /// `home` gets the body back if it suspends; sync bodies use it for reports only.
     #[inline(always)]
-    #[expect(unsafe_code, reason = "calls through the cell's vtable")]
     pub fn run(self, home: &Arc<dyn Home>) -> Ran {
+        self.run_with(home, None)
+    }
+
+    /// As [`run`](Self::run); while the body runs, others can end its token through `present`.
+    ///
+    /// `present` belongs to this thread: no other runs anything with it at the same time.
+    #[inline(always)]
+    pub fn run_present(self, home: &Arc<dyn Home>, present: &Present) -> Ran {
+        self.run_with(home, Some(present))
+    }
+
+    #[inline(always)]
+    #[expect(unsafe_code, reason = "calls through the cell's vtable")]
+    fn run_with(self, home: &Arc<dyn Home>, present: Option<&Present>) -> Ran {
         let run = self.header().vtable().run;
         // SAFETY: the vtable was made for this cell, and the half is given up.
-        unsafe { run(self.into_raw(), home) }
+        unsafe { run(self.into_raw(), home, present) }
     }
 
     /// Ends the token without running it; no effect on a token that has an outcome.

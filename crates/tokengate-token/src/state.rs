@@ -191,6 +191,19 @@ impl State {
         }
     }
 
+    /// As [`kill`](Self::kill), but loses against a start too.
+    pub(crate) fn kill_unstarted(&self, outcome: Outcome) -> Kill {
+        let changed = self.change(|now| {
+            (now & (STARTED | RESOLVED) == 0).then_some(now | RESOLVED | BUSY | bits(outcome))
+        });
+        match changed {
+            Err(_) => Kill::Lost,
+            Ok(before) => Kill::Unstarted {
+                waker: before & WAKER != 0,
+            },
+        }
+    }
+
     /// The killer is done with the cell; `true` if it has to free it.
     #[must_use]
     pub(crate) fn leave(&self) -> bool {

@@ -60,3 +60,15 @@ impl<T> UnsafeCell<T> {
 
 #[cfg(tokengate_loom)]
 pub(crate) use loom::cell::UnsafeCell;
+
+/// Waits a little for another thread.
+#[cfg(not(tokengate_loom))]
+pub(crate) fn snooze(backoff: &crossbeam_utils::Backoff) {
+    backoff.snooze();
+}
+
+/// Lets the other threads of the model go on.
+#[cfg(tokengate_loom)]
+pub(crate) fn snooze(_backoff: &crossbeam_utils::Backoff) {
+    loom::thread::yield_now();
+}

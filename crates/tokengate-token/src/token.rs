@@ -13,9 +13,10 @@ use std::time::Duration;
 
 use crate::cell::handle::{Handle, Taken};
 use crate::cell::kill;
-use crate::error::{KillReason, Panic, Rejection};
+use crate::error::{DeadlockCause, KillReason, Panic, Rejection};
 use crate::extras::Ending;
 use crate::state::Outcome;
+use crate::wait::Awaited;
 use crate::{Killer, Operation, TokenError, TokenId, context, wait};
 
 /// The caller's half of a call; it resolves exactly once, whatever happens.
@@ -163,21 +164,39 @@ impl<T, E> Token<T, E> {
     #[inline]
     pub fn get(mut self) -> Result<T, TokenError<E>> {
         if !self.is_finished() {
-            wait::block_on(&mut self.handle);
+            self.block()?;
         }
         self.take()
     }
 
     /// As [`get`](Self::get), but waits at most this long; `None` if it is not resolved by then.
     ///
-    /// The token stays usable after `None`; after `Some` its result is gone.
+    /// The token stays usable after `None`, and after [`TokenError::WouldDeadlock`]; after any other
+    /// answer its result is gone.
     ///
     /// # Panics
     ///
     /// If the result was taken before.
     pub fn get_timeout(&mut self, limit: Duration) -> Option<Result<T, TokenError<E>>> {
-        let finished = self.is_finished() || wait::block_on_for(&mut self.handle, limit);
-        finished.then(|| self.take())
+        if !self.is_finished()
+            && let Err(cause) = wait::block_on(&mut self.handle, Some(limit))
+        {
+            return Some(Err(self.would_deadlock(cause)));
+        }
+        self.is_finished().then(|| self.take())
+    }
+
+    /// Blocks until the token is resolved.
+    #[cold]
+    fn block(&mut self) -> Result<(), TokenError<E>> {
+        wait::block_on(&mut self.handle, None).map_err(|cause| self.would_deadlock(cause))
+    }
+
+    pub(crate) fn would_deadlock(&self, cause: DeadlockCause) -> TokenError<E> {
+        TokenError::WouldDeadlock {
+            cause,
+            operation: self.label(),
+        }
     }
 
     /// Ends the token; `false` if it has an outcome already.
@@ -213,6 +232,11 @@ impl<T, E> Token<T, E> {
     #[must_use = "dropping the result kills the call"]
     pub fn kill_on_drop(self) -> KillOnDrop<T, E> {
         KillOnDrop { token: self }
+    }
+
+    /// For waits for many.
+    pub(crate) fn awaited(&mut self) -> &mut dyn Awaited {
+        &mut self.handle
     }
 
     /// Leaves `waker` to be woken at the end; `false` if the token is resolved already.
@@ -303,7 +327,7 @@ impl<T, E> KillOnDrop<T, E> {
     /// As [`Token::get`].
     pub fn get(mut self) -> Result<T, TokenError<E>> {
         if !self.token.is_finished() {
-            wait::block_on(&mut self.token.handle);
+            self.token.block()?;
         }
         self.token.take()
     }

@@ -14,6 +14,7 @@ use crate::contain;
 use crate::extras::Ending;
 use crate::runnable::{Failure, FailureKind};
 use crate::state::Outcome;
+use crate::wait::Awaited;
 
 /// The tag in a handle's pointer.
 const TAKEN: usize = 1;
@@ -188,6 +189,20 @@ impl<T, E> Handle<T, E> {
             let failure = Failure::new(header.id, header.operation, kind);
             contain(|| home.unobserved(&failure));
         }
+    }
+}
+
+impl<T, E> Awaited for Handle<T, E> {
+    fn is_over(&self) -> bool {
+        self.header().state().load().resolved()
+    }
+
+    fn register(&mut self, waker: &Waker) -> bool {
+        self.register(waker)
+    }
+
+    fn each(&mut self, f: &mut dyn FnMut(NonNull<Header>)) {
+        f(self.cell());
     }
 }
 

@@ -8,7 +8,7 @@ use std::ptr::NonNull;
 use super::{Header, free_cell, run, task};
 use crate::extras::Ending;
 use crate::runnable::Runnable;
-use crate::state::{Kill, Outcome};
+use crate::state::{Kill, Outcome, State};
 
 /// A claim that won: the clean-up is to be done, at the latest when this is dropped.
 #[must_use]
@@ -25,6 +25,21 @@ pub(crate) struct Claim {
 #[expect(unsafe_code, reason = "reads through the cell pointer")]
 pub(crate) unsafe fn claim(cell: NonNull<Header>, ending: Ending) -> Option<Claim> {
     // SAFETY: as the caller says.
+    unsafe { claim_by(cell, ending, State::kill) }
+}
+
+/// As [`claim`], with the transition to use.
+///
+/// # Safety
+///
+/// As [`claim`].
+#[expect(unsafe_code, reason = "reads through the cell pointer")]
+unsafe fn claim_by(
+    cell: NonNull<Header>,
+    ending: Ending,
+    kill: impl FnOnce(&State, Outcome) -> Kill,
+) -> Option<Claim> {
+    // SAFETY: as the caller says.
     let header = unsafe { cell.as_ref() };
     if header.state.load().resolved() {
         return None;
@@ -35,7 +50,7 @@ pub(crate) unsafe fn claim(cell: NonNull<Header>, ending: Ending) -> Option<Clai
     };
     // The lock is held over claim and writing, so whoever sees the outcome finds the ending.
     let mut slot = header.extras().ending();
-    let found = header.state.kill(outcome);
+    let found = kill(&header.state, outcome);
     if found == Kill::Lost {
         return None;
     }
@@ -87,18 +102,22 @@ impl Drop for Claim {
 pub(crate) unsafe fn abandon(cell: NonNull<Header>, ending: Ending) {
     // SAFETY: alive until the half lets go.
     let header = unsafe { cell.as_ref() };
-    let started = header.state.load().started();
-    // SAFETY: the same.
-    drop(unsafe { claim(cell, ending) });
-    // Started means an async body that was queued again: nobody else claims a start while the
-    // runnable is ours, and a sync body that started elsewhere is its runner's.
-    if started && header.is_async() {
-        // SAFETY: the runnable of a started async body owns the future.
-        unsafe { task::drop_future(cell) };
-    } else if header.is_async() {
-        // SAFETY: the execution's own reference is given up with the half.
-        unsafe { task::drop_reference(cell) };
+    if header.is_async() {
+        let started = header.state.load().started();
+        // SAFETY: the same.
+        drop(unsafe { claim(cell, ending) });
+        if started {
+            // SAFETY: nobody else starts it while the runnable is ours, so it was started before
+            // and queued again: its runnable owns the future.
+            unsafe { task::drop_future(cell) };
+        } else {
+            // SAFETY: the execution's own reference is given up with the half.
+            unsafe { task::drop_reference(cell) };
+        }
     } else {
+        // A body that was started elsewhere, by a waiter, goes on: this is its tombstone.
+        // SAFETY: the same.
+        drop(unsafe { claim_by(cell, ending, State::kill_unstarted) });
         // SAFETY: as the caller says; the body is gone, or its claimer's.
         unsafe { run::release(cell) };
     }

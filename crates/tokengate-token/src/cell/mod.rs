@@ -20,6 +20,7 @@ use std::task::Waker;
 
 use crate::extras::Extras;
 use crate::memory::Block;
+use crate::present::Present;
 use crate::runnable::{Home, Ran};
 use crate::state::State;
 use crate::sync::UnsafeCell;
@@ -51,10 +52,15 @@ pub(crate) struct Header {
     stage: UnsafeCell<()>,
 }
 
+/// Runs a body with its home, on a thread whose tokens can be reached through the `Present`.
+pub(crate) type Run = unsafe fn(NonNull<Header>, &Arc<dyn Home>, Option<&Present>) -> Ran;
+
 /// What depends on the types, for those who do not know them.
 pub(crate) struct VTable {
     /// Runs the body, or the next poll of it. Consumes the runnable half.
-    pub(crate) run: unsafe fn(NonNull<Header>, &Arc<dyn Home>) -> Ran,
+    pub(crate) run: Run,
+    /// Runs a sync body for its waiter, who owns the handle; none for async bodies.
+    pub(crate) run_here: Option<Run>,
     /// Drops the body in place and contains its panic.
     drop_body: unsafe fn(NonNull<Header>),
     block: Block,
@@ -226,6 +232,7 @@ where
     {
         const VTABLE: &'static VTable = &VTable {
             run: run::run_sync::<F, T, E>,
+            run_here: Some(run::run_sync_here::<F, T, E>),
             drop_body: run::drop_body::<F, Result<T, E>>,
             block: Cell::<F, Result<T, E>, ()>::BLOCK,
             task_offset: None,
@@ -265,6 +272,7 @@ where
     {
         const VTABLE: &'static VTable = &VTable {
             run: task::run_async::<F, T, E>,
+            run_here: None,
             drop_body: run::drop_body::<F, Result<T, E>>,
             block: Cell::<F, Result<T, E>, Task>::BLOCK,
             task_offset: Some(std::mem::offset_of!(Cell<F, Result<T, E>, Task>, task)),

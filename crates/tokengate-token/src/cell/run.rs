@@ -9,6 +9,7 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 
 use super::{Header, free_cell, result_offset};
+use crate::present::Present;
 use crate::runnable::{Failure, FailureKind, Home, Ran};
 use crate::state::{Complete, Outcome, State};
 use crate::{contain, context};
@@ -20,7 +21,11 @@ use crate::{contain, context};
 /// 1. The caller owns the runnable half and gives it up.
 /// 2. The cell was made by `new_sync` with these types.
 #[expect(unsafe_code, reason = "owns the runnable half of a cell")]
-pub(super) unsafe fn run_sync<F, T, E>(cell: NonNull<Header>, home: &Arc<dyn Home>) -> Ran
+pub(super) unsafe fn run_sync<F, T, E>(
+    cell: NonNull<Header>,
+    home: &Arc<dyn Home>,
+    present: Option<&Present>,
+) -> Ran
 where
     F: FnOnce() -> Result<T, E> + Send + 'static,
 {
@@ -31,24 +36,84 @@ where
         unsafe { release(cell) };
         return Ran::Tombstone;
     }
+    // SAFETY: the start was claimed (and obligation 2).
+    let returned = unsafe { call_body::<F, T, E>(cell, present) };
+    // SAFETY: the body was moved out, so the stage is free; the half is ours (obligation 1).
+    unsafe { finish(cell, returned, home, State::complete, release_watched) }
+}
+
+/// Runs a sync body for its waiter. Leaves the runnable half where it is, as a tombstone.
+///
+/// # Safety
+///
+/// 1. The caller owns the handle, which keeps the cell alive.
+/// 2. The cell was made by `new_sync` with these types.
+#[cold]
+#[expect(unsafe_code, reason = "runs the body of a cell")]
+pub(super) unsafe fn run_sync_here<F, T, E>(
+    cell: NonNull<Header>,
+    home: &Arc<dyn Home>,
+    present: Option<&Present>,
+) -> Ran
+where
+    F: FnOnce() -> Result<T, E> + Send + 'static,
+{
+    // SAFETY: alive by the handle (obligation 1).
+    let header = unsafe { cell.as_ref() };
+    if !header.state.start() {
+        return Ran::Tombstone;
+    }
+    let call = || {
+        // SAFETY: the start was claimed (and obligation 2).
+        unsafe { call_body::<F, T, E>(cell, present) }
+    };
+    let returned = match present {
+        Some(present) => present.nest(call),
+        None => call(),
+    };
+    // SAFETY: the body was moved out; `complete_watched` does not release, and nothing else does.
+    unsafe { finish(cell, returned, home, State::complete_watched, |_| {}) }
+}
+
+/// Moves the body out of the stage and calls it; gives what it returned, or its panic.
+///
+/// # Safety
+///
+/// The caller has claimed the start of a cell that was made by `new_sync` with these types.
+#[inline(always)]
+#[expect(unsafe_code, reason = "moves the body out of the cell")]
+unsafe fn call_body<F, T, E>(
+    cell: NonNull<Header>,
+    present: Option<&Present>,
+) -> Result<Result<T, E>, Box<dyn Any + Send>>
+where
+    F: FnOnce() -> Result<T, E>,
+{
     let stage = stage_of::<Result<T, E>>(cell);
-    let body = header.stage.with_mut(|_| {
-        // SAFETY: the stage holds the body (obligation 2), and the claim made it ours to move out.
+    // SAFETY: alive, as the caller's claim keeps it.
+    let body = unsafe { cell.as_ref() }.stage.with_mut(|_| {
+        // SAFETY: the stage holds the body, and the claim made it ours to move out.
         unsafe { stage.cast::<F>().read() }
     });
+    if let Some(present) = present {
+        present.enter(cell);
+    }
     let returned = context::enter(cell, || catch_unwind(AssertUnwindSafe(body)));
-    // SAFETY: the body was moved out, so the stage is free; the half is ours (obligation 1).
-    unsafe { finish(cell, returned, home, State::complete) }
+    if let Some(present) = present {
+        present.leave(cell);
+    }
+    returned
 }
 
 /// Stores what the body gave, resolves, wakes, and lets go of the runnable half.
 ///
-/// `complete` is the transition to use: `State::complete` may release in the same step.
+/// `complete` is the transition to use: `State::complete` may release in the same step. Else
+/// `release` lets go of the half.
 ///
 /// # Safety
 ///
-/// 1. The caller owns the runnable half, has claimed the start, and gives the half up unless
-///    `complete` never releases.
+/// 1. The caller has claimed the start, and owns the runnable half and gives it up, unless neither
+///    `complete` nor `release` lets go of it.
 /// 2. The stage is empty, of a cell with results of this type.
 #[inline(always)]
 #[expect(unsafe_code, reason = "writes the result and releases")]
@@ -57,6 +122,7 @@ pub(super) unsafe fn finish<T, E>(
     returned: Result<Result<T, E>, Box<dyn Any + Send>>,
     home: &Arc<dyn Home>,
     complete: impl FnOnce(&State, Outcome) -> Complete,
+    release: unsafe fn(NonNull<Header>),
 ) -> Ran {
     // SAFETY: alive until the half lets go (obligation 1).
     let header = unsafe { cell.as_ref() };
@@ -95,7 +161,7 @@ pub(super) unsafe fn finish<T, E>(
         }
     }
     // SAFETY: the half is ours (obligation 1); result and waker were seen to.
-    unsafe { release_watched(cell) };
+    unsafe { release(cell) };
     ran
 }
 
@@ -105,7 +171,7 @@ pub(super) unsafe fn finish<T, E>(
 ///
 /// The caller owns the runnable half, gives it up, and body and result are seen to.
 #[expect(unsafe_code, reason = "ends the caller's right to the cell")]
-unsafe fn release_watched(cell: NonNull<Header>) {
+pub(super) unsafe fn release_watched(cell: NonNull<Header>) {
     // SAFETY: alive until this lets go.
     if unsafe { cell.as_ref() }.is_async() {
         // SAFETY: the execution's own reference is given up with the half.

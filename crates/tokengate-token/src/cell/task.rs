@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, RawWaker, RawWakerVTable, Waker};
 
 use super::{Header, run};
+use crate::present::Present;
 use crate::runnable::{Home, Ran, Runnable, TaskRef};
 use crate::state::{State, Suspend};
 use crate::sync::UnsafeCell;
@@ -64,7 +65,11 @@ unsafe fn task_of<'a>(cell: NonNull<Header>) -> &'a Task {
 /// 1. The caller owns the runnable half and gives it up.
 /// 2. The cell was made by `new_async` with these types.
 #[expect(unsafe_code, reason = "owns the runnable half of a cell")]
-pub(super) unsafe fn run_async<F, T, E>(cell: NonNull<Header>, home: &Arc<dyn Home>) -> Ran
+pub(super) unsafe fn run_async<F, T, E>(
+    cell: NonNull<Header>,
+    home: &Arc<dyn Home>,
+    present: Option<&Present>,
+) -> Ran
 where
     F: Future<Output = Result<T, E>> + Send + 'static,
 {
@@ -82,6 +87,9 @@ where
         return Ran::Tombstone;
     }
     let future = run::stage_of::<Result<T, E>>(cell).cast::<F>();
+    if let Some(present) = present {
+        present.enter(cell);
+    }
     let polled = context::enter(cell, || {
         header.stage.with_mut(|_| {
             // SAFETY: the vtable's functions uphold what a waker needs; the execution's reference
@@ -96,6 +104,9 @@ where
             }))
         })
     });
+    if let Some(present) = present {
+        present.leave(cell);
+    }
     let returned = match polled {
         // SAFETY: the half and the future are ours.
         Ok(Poll::Pending) => return unsafe { suspend(cell, home) },
@@ -109,7 +120,15 @@ where
     // SAFETY: still ours.
     unsafe { leave_home(cell) };
     // SAFETY: the start was claimed, the stage is empty, and `complete_watched` does not release.
-    unsafe { run::finish(cell, returned, home, State::complete_watched) }
+    unsafe {
+        run::finish(
+            cell,
+            returned,
+            home,
+            State::complete_watched,
+            run::release_watched,
+        )
+    }
 }
 
 /// Ends a poll that returned `Pending`.
