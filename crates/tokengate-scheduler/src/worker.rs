@@ -108,6 +108,12 @@ impl Worker {
 
     /// Steps until the scheduler stops (`true`), or until the reactor is needed.
     fn work(&mut self) -> bool {
+        // First the body that asked for the reactor: what is queued behind it may never end.
+        if !self.shared.is_stopping()
+            && let Some(held) = self.held.take()
+        {
+            self.execute(held);
+        }
         loop {
             match self.step() {
                 Step::Ran => {}
@@ -147,9 +153,6 @@ impl Worker {
 
     #[cold]
     fn look_around(&mut self) -> Option<Runnable> {
-        if let Some(held) = self.held.take() {
-            return Some(held);
-        }
         if self.last_drained < PACE_BELOW {
             for _ in 0..PACE_PAUSES {
                 std::hint::spin_loop();
@@ -259,6 +262,9 @@ impl Worker {
     /// Ends everything that is left in the domain, then this worker.
     fn end(mut self) {
         self.return_credits();
+        if let Some(held) = self.held.take() {
+            held.kill(SHUT_DOWN);
+        }
         self.end_queued();
         self.domain.kill_suspended();
         // Those come back as runnables, so that this domain drops them.
