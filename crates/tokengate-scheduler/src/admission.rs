@@ -8,7 +8,7 @@
 use std::time::{Duration, Instant};
 
 use crossbeam_utils::CachePadded;
-use event_listener::{Event, Listener, listener};
+use event_listener::{Event, IntoNotification, Listener, listener};
 
 use crate::sync::atomic::AtomicUsize;
 use crate::sync::atomic::Ordering::{AcqRel, Relaxed};
@@ -76,8 +76,9 @@ impl Admission {
             return;
         }
         self.available.fetch_add(credits, AcqRel);
-        // Has a full fence of its own before it looks for listeners.
-        self.room.notify(credits);
+        // Has a full fence of its own before it looks for listeners. Additional: a waiter that was
+        // notified and has not woken yet has the credit before this one.
+        self.room.notify(credits.additional());
     }
 
     /// Draws, waiting for room until the deadline; 0 when it has passed.
@@ -133,7 +134,36 @@ impl Admission {
 
 #[cfg(test)]
 mod tests {
+    use std::future::Future;
+    use std::pin::{Pin, pin};
+    use std::sync::Arc;
+    use std::sync::atomic::AtomicBool;
+    use std::task::{Context, Poll, Wake, Waker};
+
     use super::*;
+
+    /// Whether it was woken.
+    #[derive(Default)]
+    struct Woken(AtomicBool);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.store(true, Relaxed);
+        }
+    }
+
+    fn poll(future: Pin<&mut impl Future<Output = usize>>) -> (Poll<usize>, Arc<Woken>) {
+        let woken = Arc::<Woken>::default();
+        let waker = Waker::from(woken.clone());
+        (future.poll(&mut Context::from_waker(&waker)), woken)
+    }
+
+    /// A full admission of this capacity.
+    fn full(capacity: usize) -> Admission {
+        let admission = Admission::new(capacity);
+        while admission.draw() > 0 {}
+        admission
+    }
 
     #[test]
     fn a_small_capacity_is_exact() {
@@ -152,5 +182,86 @@ mod tests {
             admission.give(1);
         }
         assert!(admission.available() > 0);
+    }
+
+    #[test]
+    fn credits_are_neither_lost_nor_made() {
+        for capacity in [1, 63, EXACT_BELOW - 1, EXACT_BELOW, 65_536] {
+            let admission = Admission::new(capacity);
+            let mut drawn = Vec::new();
+            while let credits @ 1.. = admission.draw() {
+                drawn.push(credits);
+            }
+            assert_eq!(drawn.iter().sum::<usize>(), capacity);
+            assert!(drawn.iter().all(|&credits| credits <= BLOCK));
+            drawn
+                .into_iter()
+                .for_each(|credits| admission.give(credits));
+            assert_eq!(admission.available(), capacity);
+        }
+    }
+
+    #[test]
+    fn each_credit_wakes_a_waiter_though_the_one_before_has_not_woken_yet() {
+        let admission = full(2);
+        let [mut first, mut second] = [(); 2].map(|()| Box::pin(admission.draw_async(|| false)));
+        let (pending, first_woken) = poll(first.as_mut());
+        assert!(pending.is_pending());
+        let (pending, second_woken) = poll(second.as_mut());
+        assert!(pending.is_pending());
+        admission.give(1);
+        admission.give(1);
+        assert!(first_woken.0.load(Relaxed) && second_woken.0.load(Relaxed));
+        assert_eq!(poll(first.as_mut()).0, Poll::Ready(1));
+        assert_eq!(poll(second.as_mut()).0, Poll::Ready(1));
+    }
+
+    #[test]
+    fn a_waiter_that_gives_up_passes_its_wake_up_on() {
+        let admission = full(2);
+        let [mut first, mut second] = [(); 2].map(|()| Box::pin(admission.draw_async(|| false)));
+        assert!(poll(first.as_mut()).0.is_pending());
+        let (pending, second_woken) = poll(second.as_mut());
+        assert!(pending.is_pending());
+        admission.give(1);
+        // Woken and dropped before it drew.
+        drop(first);
+        assert!(second_woken.0.load(Relaxed));
+        assert_eq!(poll(second.as_mut()).0, Poll::Ready(1));
+    }
+
+    #[test]
+    fn a_wait_ends_without_a_credit_when_its_gate_closes() {
+        let admission = full(1);
+        let closed = AtomicBool::new(false);
+        let mut waiting = pin!(admission.draw_async(|| closed.load(Relaxed)));
+        let (pending, woken) = poll(waiting.as_mut());
+        assert!(pending.is_pending());
+        closed.store(true, Relaxed);
+        admission.wake_all();
+        assert!(woken.0.load(Relaxed));
+        assert_eq!(poll(waiting).0, Poll::Ready(0));
+    }
+
+    #[test]
+    fn a_wait_until_the_past_takes_what_is_there() {
+        let admission = full(1);
+        let past = Some(Instant::now());
+        assert_eq!(admission.draw_waiting(past, || false), 0);
+        admission.give(1);
+        assert_eq!(admission.draw_waiting(past, || false), 1);
+    }
+
+    #[test]
+    fn every_waiting_thread_gets_a_credit() {
+        let admission = full(8);
+        std::thread::scope(|scope| {
+            let waiting = [(); 8].map(|()| scope.spawn(|| admission.draw_waiting(None, || false)));
+            for _ in 0..8 {
+                admission.give(1);
+            }
+            let drawn = waiting.map(|thread| thread.join().expect("no panic"));
+            assert_eq!(drawn, [1; 8]);
+        });
     }
 }
