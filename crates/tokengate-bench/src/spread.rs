@@ -24,6 +24,15 @@ impl Spread {
         };
         Some(Self { median, min, max })
     }
+
+    /// The same in another unit.
+    pub(crate) fn times(self, factor: f64) -> Self {
+        Self {
+            median: self.median * factor,
+            min: self.min * factor,
+            max: self.max * factor,
+        }
+    }
 }
 
 /// The value below which `share` (0 to 1) of the sorted values lie; `None` if there are none.

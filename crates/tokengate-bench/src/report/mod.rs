@@ -10,6 +10,8 @@ pub(crate) mod table;
 
 use serde_json::{Map, Value};
 
+use crate::spread::Spread;
+
 /// What one scenario found.
 #[derive(Debug)]
 pub(crate) struct ScenarioReport {
@@ -70,7 +72,7 @@ pub(crate) enum Chart {
     Bars {
         title: String,
         unit: &'static str,
-        bars: Vec<(String, crate::spread::Spread)>,
+        bars: Vec<(String, Spread)>,
     },
     /// A line for each name, both axes logarithmic.
     Lines {
@@ -144,9 +146,9 @@ pub(crate) fn thousands(count: u64) -> String {
     text
 }
 
-/// A spread in one unit: `304.1 (302.6..309.8)`.
-pub(crate) fn spread(spread: crate::spread::Spread, factor: f64) -> String {
-    let [median, min, max] = [spread.median, spread.min, spread.max].map(|v| v * factor);
+/// A spread as text: `304.1 (302.6..309.8)`.
+pub(crate) fn spread(spread: Spread) -> String {
+    let Spread { median, min, max } = spread;
     format!("{median:.1} ({min:.1}..{max:.1})")
 }
 
@@ -155,7 +157,6 @@ pub(crate) mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::spread::Spread;
 
     /// A small report with one contender for each verdict.
     pub(crate) fn example() -> ScenarioReport {

@@ -41,7 +41,7 @@ pub(crate) fn ratios(ratios: &[Ratio]) -> Grid {
         .map(|ratio| {
             vec![
                 ratio.name.clone(),
-                format!("{:.2}", ratio.value),
+                format!("{:.3}", ratio.value),
                 ratio.judgement(),
             ]
         })

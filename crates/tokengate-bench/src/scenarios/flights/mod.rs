@@ -193,9 +193,7 @@ fn contender(found: &Summary, legs: usize) -> ContenderReport {
 }
 
 fn bar(found: &Summary) -> Option<(String, Spread)> {
-    let s = found.elapsed_s?;
-    let [median, min, max] = [s.median, s.min, s.max].map(|seconds| seconds * 1e3);
-    Some((found.name.clone(), Spread { median, min, max }))
+    Some((found.name.clone(), found.elapsed_s?.times(1e3)))
 }
 
 /// Shown without a bar: the promise for this data is about keys.
@@ -233,7 +231,7 @@ fn grid(found: &[Summary], legs: usize, expected: &Outcome) -> Grid {
         let mut row = vec![found.name.clone()];
         match found.elapsed_s {
             Some(elapsed) => row.extend([
-                spread(elapsed, 1e3),
+                spread(elapsed.times(1e3)),
                 thousands((legs as f64 / elapsed.median) as u64),
             ]),
             None => row.extend(["-"; 2].map(str::to_owned)),

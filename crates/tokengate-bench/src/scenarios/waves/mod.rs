@@ -133,7 +133,8 @@ pub(crate) fn measuring_repetition<C: Contender>(contender: &mut C, waves: usize
     let sample = repetition_with(contender, waves, |contender| {
         figures.extend(contender.own_figures());
     });
-    let again = repetition(contender, waves);
+    let mut again = repetition(contender, waves);
+    again.tally.check(&again.digest, &sample.digest, hex);
     FiguresSample {
         waves: figures,
         total: contender.own_figures(),
@@ -144,13 +145,16 @@ pub(crate) fn measuring_repetition<C: Contender>(contender: &mut C, waves: usize
     }
 }
 
+fn hex(digest: &u64) -> String {
+    format!("{digest:016x}")
+}
+
 /// Measures the entries.
 pub(crate) fn run(entries: &[&Entry], effort: &Effort, progress: &Progress) -> ScenarioReport {
     let waves = effort.waves;
     let expected = repetition(&mut Serial, waves).digest;
     let check = move |sample: &mut WaveSample| {
-        let show = |digest: &u64| format!("{digest:016x}");
-        sample.tally.check(&sample.digest, &expected, show);
+        sample.tally.check(&sample.digest, &expected, hex);
     };
     let (mut running, skipped) = roster::start(entries.iter().copied());
 

@@ -237,7 +237,7 @@ fn contenders(found: &[Found]) -> Grid {
         let mut row = vec![found_one.summary.name.clone()];
         match found_one.summary.elapsed_s {
             Some(elapsed) => row.extend([
-                spread(elapsed, 1e3),
+                spread(elapsed.times(1e3)),
                 thousands((found_one.tokens() as f64 / elapsed.median) as u64),
                 speed_up(found, Found::elapsed_s, elapsed.median),
             ]),
@@ -315,9 +315,8 @@ fn charts(found: &[Found]) -> Vec<Chart> {
     let bars = found
         .iter()
         .filter_map(|found| {
-            let s = found.summary.elapsed_s?;
-            let [median, min, max] = [s.median, s.min, s.max].map(|v| v * 1e3);
-            Some((found.summary.name.clone(), Spread { median, min, max }))
+            let elapsed_ms = found.summary.elapsed_s?.times(1e3);
+            Some((found.summary.name.clone(), elapsed_ms))
         })
         .collect();
     let mut lines: Vec<_> = found
