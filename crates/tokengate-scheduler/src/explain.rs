@@ -2,9 +2,10 @@
 
 use std::fmt;
 
-use tokengate_token::{Weight, in_body};
+use tokengate_token::Weight;
 
 use crate::handle::{Call, Handle};
+use crate::thread::{self, ThreadState};
 
 /// Where a call would go, and why; prints as one sentence.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,7 +34,7 @@ impl Handle {
             weight: call.weight,
             domains: numbers(plan.ranges().own(call.weight)),
             lent: numbers(plan.ranges().borrowable(call.weight)),
-            needs_room: !in_body(),
+            needs_room: !thread::with(ThreadState::calls_children),
         }
     }
 }

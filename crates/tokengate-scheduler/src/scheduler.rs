@@ -174,23 +174,28 @@ impl Scheduler {
     ///
     /// New root calls are refused from now on; calls from bodies are taken until the time is over.
     /// Then what has not started is killed, and suspended async bodies are dropped. It returns when
-    /// the bodies that execute have ended. Publishes what this thread has deferred first.
+    /// the bodies that execute have ended. Publishes what this thread has deferred first. In a body
+    /// of its own it kills the rest at once and returns: it would wait for that body.
     pub fn shutdown(mut self, limit: Duration) -> ShutdownReport {
         batch::flush();
         // A limit beyond what the clock can say is no limit.
         let deadline = Instant::now().checked_add(limit);
-        let drained = self.handle.shared.drain(deadline);
+        let drained = !self.is_on_own_worker() && self.handle.shared.drain(deadline);
         self.end();
         ShutdownReport { drained }
     }
 
+    fn is_on_own_worker(&self) -> bool {
+        let me = std::thread::current().id();
+        self.threads.iter().any(|thread| thread.thread().id() == me)
+    }
+
     /// Stops the workers and waits for them, unless this thread is one of them.
     fn end(&mut self) {
-        let shared = &self.handle.shared;
-        shared.stop();
+        self.handle.shared.stop();
+        let on_own_worker = self.is_on_own_worker();
         let threads = std::mem::take(&mut self.threads);
-        let me = std::thread::current().id();
-        if threads.iter().any(|thread| thread.thread().id() == me) {
+        if on_own_worker {
             // A worker cannot wait for itself; it ends after the body that dropped us.
             return;
         }

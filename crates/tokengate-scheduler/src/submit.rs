@@ -45,7 +45,8 @@ pub(crate) async fn submit_async<B: Body>(
     refused: Refused<B>,
 ) -> Token<B::Output, B::Error> {
     batch::flush();
-    let drawn = gate.admission.draw_async(|| gate.refuses_roots()).await;
+    let child = thread::with(ThreadState::calls_children);
+    let drawn = gate.admission.draw_async(|| refuses(gate, child)).await;
     if drawn == 0 {
         return rejected(call, refused.body, RejectCause::ShutDown);
     }
@@ -128,23 +129,17 @@ fn take_room_slowly(
     thread: &ThreadState,
     room: Room,
 ) -> Result<bool, RejectCause> {
-    if in_body() {
-        if gate.is_stopping() {
-            return Err(RejectCause::ShutDown);
-        }
-        if matches!(room, Room::Policy) {
-            return Ok(false);
-        }
-    } else if gate.refuses_roots() {
+    let child = thread.calls_children();
+    if refuses(gate, child) {
         return Err(RejectCause::ShutDown);
+    }
+    if child && matches!(room, Room::Policy) {
+        return Ok(false);
     }
     if thread.use_credit(gate) {
         return Ok(true);
     }
     let admission = &gate.admission;
-    let full = RejectCause::Full {
-        capacity: admission.capacity(),
-    };
     let deadline = match (room, gate.full) {
         (Room::Now, _) | (Room::Policy, Full::Reject) => None,
         (Room::Policy, Full::Wait) => Some(None),
@@ -156,15 +151,26 @@ fn take_room_slowly(
     {
         // What this thread has not published could be what everybody waits for.
         batch::flush();
-        drawn = admission.draw_waiting(deadline, || gate.refuses_roots());
+        drawn = admission.draw_waiting(deadline, || refuses(gate, child));
     }
     if drawn == 0 {
-        return Err(if gate.refuses_roots() {
+        return Err(if refuses(gate, child) {
             RejectCause::ShutDown
         } else {
-            full
+            RejectCause::Full {
+                capacity: admission.capacity(),
+            }
         });
     }
     thread.keep_credits(gate, drawn - 1);
     Ok(true)
+}
+
+/// Whether the gate takes no such calls any more: a drain refuses roots, and lets bodies call.
+fn refuses(gate: &Shared, child: bool) -> bool {
+    if child {
+        gate.is_stopping()
+    } else {
+        gate.refuses_roots()
+    }
 }

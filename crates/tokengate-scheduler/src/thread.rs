@@ -9,7 +9,7 @@ use std::ptr;
 use std::rc::Rc;
 use std::sync::{Arc, Weak};
 
-use tokengate_token::Runnable;
+use tokengate_token::{Runnable, in_body};
 
 use crate::batch::Batches;
 use crate::domain::Domain;
@@ -50,6 +50,12 @@ impl ThreadState {
             random: Cell::new(1),
             worker: RefCell::new(None),
         }
+    }
+
+    /// Whether calls from here are children: in a body of any gate, and in what else a worker runs,
+    /// such as destructors of results, and wakers. It must not wait for room that only it can make.
+    pub(crate) fn calls_children(&self) -> bool {
+        in_body() || self.worker.borrow().is_some()
     }
 
     /// Uses a credit that this thread has drawn; `false` if it has none of this gate.
