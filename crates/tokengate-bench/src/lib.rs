@@ -44,14 +44,14 @@
 //!
 //! # What is measured, and what is not
 //!
-//! * Elapsed time includes submission, execution and taking each result. Input is made or parsed
-//!   before.
+//! * Elapsed time includes submission, execution and taking each result. Files are read and parsed
+//!   before; the bodies of `waves` make their inputs themselves, from seeds.
 //! * Latency runs from a token's submission to its result, in quantiles.
 //! * Occupancy is the wall time inside bodies over the elapsed time; time-slicing inflates it beyond
 //!   the CPUs. CPU parallelism is the CPU time inside bodies over the elapsed time; it cannot
 //!   exceed them.
 //! * A repetition during which the hypervisor took more than 1 % of the CPU time is taken again, a
-//!   bounded number of times.
+//!   bounded number of times. Other processes only cause a warning: close them and run again.
 
 mod allocator;
 mod bench;

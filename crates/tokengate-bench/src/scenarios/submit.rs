@@ -246,7 +246,7 @@ fn grid(started: &[&Entry], points: &[Point]) -> Grid {
         let mut row = vec![entry.name.clone(), handle.to_owned()];
         row.extend(points.iter().map(|point| {
             let cost = point.cost_ns(&entry.name);
-            cost.map_or_else(|| "-".to_owned(), |cost| spread(cost))
+            cost.map_or_else(|| "-".to_owned(), spread)
         }));
         let last = points.iter().rev().find_map(|p| p.summary(&entry.name));
         row.push(last.map_or_else(String::new, Summary::remark));
