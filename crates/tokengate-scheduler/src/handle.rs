@@ -67,13 +67,28 @@ impl From<&'static Operation> for Call {
 }
 
 /// A call that was refused, with its body.
-#[derive(Debug)]
 pub struct Refused<B> {
     /// The body, not run.
     pub body: B,
     /// Why.
     pub cause: RejectCause,
 }
+
+impl<B> fmt::Debug for Refused<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Refused")
+            .field("cause", &self.cause)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<B> fmt::Display for Refused<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a call was refused: {}", self.cause)
+    }
+}
+
+impl<B> std::error::Error for Refused<B> {}
 
 impl Handle {
     /// Calls the body on a worker, and gives its token at once.
