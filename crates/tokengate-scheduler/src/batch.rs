@@ -85,7 +85,8 @@ pub fn flush() {
 
 /// Calls `f` with a batch of this gate open on this thread.
 pub(crate) fn run_in_batch<R>(gate: &Arc<Shared>, f: impl FnOnce() -> R) -> R {
-    struct Scope;
+    /// Holds the hook that was there before: another batch's, or another executor's.
+    struct Scope(Option<fn()>);
     impl Drop for Scope {
         fn drop(&mut self) {
             flush();
@@ -93,11 +94,9 @@ pub(crate) fn run_in_batch<R>(gate: &Arc<Shared>, f: impl FnOnce() -> R) -> R {
                 let batches = &thread.batches;
                 let ended = batches.stack.borrow_mut().pop();
                 batches.open.set(batches.open.get().saturating_sub(1));
-                if batches.open.get() == 0 {
-                    set_before_wait(None);
-                }
                 drop(ended);
             });
+            set_before_wait(self.0);
         }
     }
     thread::with(|thread| {
@@ -108,7 +107,6 @@ pub(crate) fn run_in_batch<R>(gate: &Arc<Shared>, f: impl FnOnce() -> R) -> R {
         });
         thread.batches.open.set(thread.batches.open.get() + 1);
     });
-    set_before_wait(Some(flush));
-    let _scope = Scope;
+    let _scope = Scope(set_before_wait(Some(flush)));
     f()
 }
