@@ -44,6 +44,9 @@ pub(crate) async fn submit_async<B: Body>(
     call: Call,
     refused: Refused<B>,
 ) -> Token<B::Output, B::Error> {
+    if refused.cause == RejectCause::ShutDown {
+        return rejected(call, refused.body, refused.cause);
+    }
     batch::flush();
     let child = thread::with(ThreadState::calls_children);
     let drawn = gate.admission.draw_async(|| refuses(gate, child)).await;
