@@ -35,9 +35,9 @@ pub(crate) fn small_gate() -> Gate {
     gate_of(lone_workers(1))
 }
 
-/// A gate with four domains of one worker each.
+/// A gate with three domains of one worker each; every weight uses all of them.
 pub(crate) fn wide_gate() -> Gate {
-    gate_of(lone_workers(4))
+    gate_of(lone_workers(3))
 }
 
 fn gate_of(domains: Domains) -> Gate {
