@@ -59,3 +59,8 @@ pub use tokengate_scheduler::{
     StartError, Status, Timing, TimingReport, Token, TokenError, TokenId, TokenState, Weight,
     WorkerInfo, cancelled, flush, get_all, join_all,
 };
+
+/// The README's example, compiled and run as a documentation test.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;
