@@ -29,10 +29,26 @@ pub struct Config {
     pub full: Full,
     /// Which tokens are timed.
     pub timing: Timing,
+    /// How many threads a domain may have beside its workers, to take the places of those whose
+    /// bodies block; 64 by default. They are started on first need.
+    pub max_spares: MaxSpares,
+    /// The size of each thread's stack, in bytes; the standard library's default if not given.
+    pub thread_stack_size_bytes: Option<usize>,
     /// What is called where.
     pub hooks: Hooks,
     /// What async bodies need around them, entered by each worker before its first one.
     pub reactor: Option<Arc<dyn Reactor>>,
+}
+
+/// How many spares a domain may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MaxSpares(pub usize);
+
+impl Default for MaxSpares {
+    /// 64.
+    fn default() -> Self {
+        Self(64)
+    }
 }
 
 /// Tokens of one domain that may wait for their start, by default.
@@ -138,6 +154,7 @@ impl fmt::Debug for Config {
             .field("capacity", &self.capacity)
             .field("full", &self.full)
             .field("timing", &self.timing)
+            .field("max_spares", &self.max_spares.0)
             .finish_non_exhaustive()
     }
 }

@@ -10,12 +10,13 @@ use crossbeam_utils::CachePadded;
 use slab::Slab;
 use tokengate_token::{Failure, Home, Posted, Runnable, RunnableList, TaskRef};
 
+use crate::block::Spares;
 use crate::config::Hooks;
 use crate::local::{LocalQueue, Stealer};
 use crate::mailbox::Mailbox;
-use crate::sleep::Sleepers;
-use crate::sync::atomic::AtomicUsize;
-use crate::sync::atomic::Ordering::{AcqRel, Relaxed};
+use crate::sleep::{Sleeper, Sleepers};
+use crate::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+use crate::sync::atomic::{AtomicBool, AtomicUsize};
 use crate::sync::{Mutex, lock};
 use crate::thread;
 
@@ -29,36 +30,50 @@ pub(crate) const SHUT_DOWN: &str = "its gate was shut down before it was done";
 
 /// What the workers of one domain share.
 pub(crate) struct Domain {
+    /// From 0.
+    pub(crate) index: u16,
     /// One for each core.
     pub(crate) mailboxes: Box<[Mailbox]>,
     pub(crate) sleepers: Sleepers,
-    /// One for each worker; none where a worker is alone.
-    pub(crate) stealers: Box<[Stealer]>,
+    pub(crate) spares: Spares,
+    /// One for each worker.
+    stealers: Box<[Stealer]>,
     /// The async bodies that have been suspended and are not gone.
     seats: Mutex<Slab<TaskRef>>,
-    /// Workers that have not ended; the last one closes the domain.
-    live_workers: AtomicUsize,
+    /// Workers and spares that have not ended; the last one closes the domain.
+    live_threads: AtomicUsize,
+    /// The last of them has ended.
+    ended: AtomicBool,
     pub(crate) unparks: CachePadded<AtomicUsize>,
     hooks: Arc<Hooks>,
 }
 
 impl Domain {
+    /// Makes the domain with a sleeper and a queue for each of its workers.
     pub(crate) fn new(
+        index: u16,
         cores: usize,
         workers: usize,
-        sleepers: Sleepers,
-        stealers: Vec<Stealer>,
+        max_spares: usize,
         hooks: Arc<Hooks>,
-    ) -> Self {
-        Self {
+    ) -> (Arc<Self>, Vec<(Sleeper, LocalQueue)>) {
+        let (sleepers, mut sleeper_of_each) = Sleepers::new(workers + max_spares);
+        let fresh = sleeper_of_each.split_off(workers);
+        let (queues, stealers): (Vec<_>, Vec<_>) = (0..workers).map(|_| LocalQueue::new()).unzip();
+        let domain = Self {
+            index,
             mailboxes: (0..cores).map(|_| Mailbox::new()).collect(),
             sleepers,
+            spares: Spares::new(fresh),
             stealers: stealers.into(),
             seats: Mutex::new(Slab::new()),
-            live_workers: AtomicUsize::new(workers),
+            live_threads: AtomicUsize::new(workers),
+            ended: AtomicBool::new(false),
             unparks: CachePadded::new(AtomicUsize::new(0)),
             hooks,
-        }
+        };
+        let each = sleeper_of_each.into_iter().zip(queues).collect();
+        (Arc::new(domain), each)
     }
 
     /// Posts to the mailbox of a core; gives the runnable back if the domain is closed.
@@ -80,14 +95,25 @@ impl Domain {
 
     /// Moves a batch from a mailbox into a worker's queue; how many. The core with index `first`
     /// comes first.
-    pub(crate) fn drain(&self, first: usize, queue: &mut LocalQueue) -> usize {
+    pub(crate) fn drain(&self, first: usize, queue: &LocalQueue) -> usize {
+        self.drain_into(first, BATCH, |runnable| queue.push(runnable))
+    }
+
+    /// Takes one to run, from the mailboxes or from a worker's queue: for those without a queue.
+    pub(crate) fn take_one(&self, first: usize) -> Option<Runnable> {
+        let mut one = None;
+        self.drain_into(first, 1, |runnable| one = Some(runnable));
+        one.or_else(|| self.stealers.iter().find_map(Stealer::steal_one))
+    }
+
+    fn drain_into(&self, first: usize, limit: usize, mut take: impl FnMut(Runnable)) -> usize {
         for turn in 0..self.mailboxes.len() {
             let mailbox = &self.mailboxes[(first + turn) % self.mailboxes.len()];
-            let taken = mailbox.drain(BATCH, |runnable| queue.push(runnable));
+            let taken = mailbox.drain(limit, &mut take);
             if taken > 0 {
-                // Siblings: there is more than this worker runs next, in its queue and, after a
+                // Siblings: there is more than this worker runs next, in its queue or, after a
                 // full batch, in the mailbox.
-                if queue.is_shared() && taken > 1 {
+                if !self.is_alone() && (taken > 1 || limit == 1) {
                     self.unpark_one();
                 }
                 return taken;
@@ -98,7 +124,7 @@ impl Domain {
 
     /// Takes from the queue of a sibling of worker `me`, the next one first: one to run, and some
     /// for its own queue.
-    pub(crate) fn steal(&self, me: usize, queue: &mut LocalQueue) -> Option<Runnable> {
+    pub(crate) fn steal(&self, me: usize, queue: &LocalQueue) -> Option<Runnable> {
         for turn in 1..self.stealers.len() {
             let sibling = &self.stealers[(me + turn) % self.stealers.len()];
             if let Some(runnable) = queue.steal_from(sibling) {
@@ -113,13 +139,22 @@ impl Domain {
 
     /// Puts a runnable into the queue of a worker, on that worker.
     #[inline]
-    pub(crate) fn push_own(&self, queue: &mut LocalQueue, runnable: Runnable) {
+    pub(crate) fn push_own(&self, queue: &LocalQueue, runnable: Runnable) {
         queue.push(runnable);
         // Not at the edge only: a thief may take what was there at the same moment, and the sibling
         // that it left nothing to parks.
-        if queue.is_shared() {
+        if !self.is_alone() {
             self.unpark_one();
         }
+    }
+
+    /// Whether no thread but one can take part: there is one worker, and no spare is engaged.
+    ///
+    /// Only a thread of the domain that blocks engages a spare, so for the one that asks the answer
+    /// cannot become wrong while it goes on.
+    #[inline]
+    fn is_alone(&self) -> bool {
+        self.stealers.len() == 1 && self.spares.engaged() == 0
     }
 
     /// Unparks a worker after something was made visible to it.
@@ -154,7 +189,8 @@ impl Domain {
     /// Whether nothing is queued, running or suspended, as far as can be seen.
     fn is_quiet(&self) -> bool {
         // In this order: what its workers did before they parked is seen then.
-        self.sleepers.are_all(self.live_workers.load(Relaxed))
+        self.sleepers
+            .are_all(self.stealers.len() + self.spares.engaged())
             && !self.has_work()
             && lock(&self.seats).is_empty()
     }
@@ -171,12 +207,29 @@ impl Domain {
         }
     }
 
-    /// A worker has ended; the last one closes the domain and ends what is left in it.
-    pub(crate) fn worker_ended(&self) {
+    /// A spare gets a thread. Called by a thread of the domain, so it is not the first.
+    pub(crate) fn thread_starts(&self) {
+        // Relaxed: ordered by the caller's own end.
+        self.live_threads.fetch_add(1, Relaxed);
+    }
+
+    /// A thread has ended, or was not started; the last one closes the domain and ends what is left in it.
+    pub(crate) fn thread_ended(&self) {
         // AcqRel: the last one sees what the others left.
-        if self.live_workers.fetch_sub(1, AcqRel) != 1 {
+        if self.live_threads.fetch_sub(1, AcqRel) != 1 {
             return;
         }
+        self.close();
+        self.ended.store(true, Release);
+    }
+
+    /// Whether its last thread has ended. Acquire: with all that they did.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.ended.load(Acquire)
+    }
+
+    /// Refuses what is posted from now on, and ends what is left.
+    pub(crate) fn close(&self) {
         for mailbox in &self.mailboxes {
             let mut rest = mailbox.close();
             while let Some(runnable) = rest.pop_front() {

@@ -15,6 +15,9 @@ pub enum StartError {
     /// One token in 0 cannot be timed.
     #[error("`Timing::Sampled(0)` times nothing; use `Timing::Off`, or at least 1")]
     NoSample,
+    /// Too many schedulers.
+    #[error("65,536 gates live in this process; drop some, and their handles")]
+    TooMany,
     /// The system did not start a thread.
     #[error(
         "the system started {started} worker threads and refused another: {source}; raise the \

@@ -246,11 +246,12 @@ impl Handle {
     pub fn timing(&self) -> TimingReport {
         let unparks =
             |domain: &Arc<Domain>| domain.unparks.load(std::sync::atomic::Ordering::Relaxed) as u64;
+        let members = self.shared.members();
         TimingReport::new(
             self.shared.started,
             self.shared.stride,
             self.shared.domains.iter().map(unparks).sum(),
-            self.shared.recorders.iter().map(|recorder| &**recorder),
+            members.iter().map(|member| &*member.recorder),
         )
     }
 

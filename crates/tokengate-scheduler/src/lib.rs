@@ -14,7 +14,8 @@
 //! | where it goes | `router.rs` |
 //! | the mailbox | `mailbox.rs`, `domain.rs` |
 //! | parked workers | `sleep/` |
-//! | execution | `worker.rs`, `local.rs` |
+//! | execution | `worker.rs`, `on_worker.rs`, `local/` |
+//! | bodies that wait | `block/` |
 //! | figures | `timing.rs` |
 //! | start and end | `config.rs`, `topology/`, `scheduler.rs`, `shared.rs` |
 
@@ -22,6 +23,7 @@
 
 mod admission;
 mod batch;
+mod block;
 mod clock;
 mod config;
 mod domain;
@@ -35,11 +37,14 @@ mod mailbox;
 #[cfg(tokengate_loom)]
 #[doc(hidden)]
 pub mod model;
+mod on_worker;
 mod pin;
 mod router;
 mod scheduler;
 mod shared;
+mod shutdown;
 mod sleep;
+mod slot;
 mod submit;
 mod sync;
 mod thread;
@@ -49,14 +54,15 @@ mod worker;
 
 pub use batch::flush;
 pub use config::{
-    Config, FailureHook, Full, Hooks, NameHook, Reactor, StartHook, Timing, WorkerInfo,
+    Config, FailureHook, Full, Hooks, MaxSpares, NameHook, Reactor, StartHook, Timing, WorkerInfo,
 };
 pub use entered::{Entered, Scope};
 pub use error::StartError;
 pub use explain::Explanation;
 pub use handle::{Call, Handle, Refused};
 pub use pin::allow_cpus;
-pub use scheduler::{Scheduler, ShutdownReport};
+pub use scheduler::Scheduler;
+pub use shutdown::{SHUTDOWN_GRACE, ShutdownReport, StuckThread};
 pub use submit::rejected;
 pub use timing::TimingReport;
 pub use tokengate_token::*;

@@ -10,7 +10,7 @@ use tokengate_token::{Runnable, RunnableList};
 use crate::config::Hooks;
 use crate::domain::{self, SHUT_DOWN};
 use crate::local::LocalQueue;
-use crate::sleep::{Sleeper, Sleepers};
+use crate::sleep::Sleeper;
 
 /// A domain of some cores.
 #[derive(Clone)]
@@ -25,19 +25,11 @@ pub struct Worker {
 }
 
 impl Domain {
-    /// The workers belong to the cores in turn.
+    /// The workers belong to the cores in turn; there are no spares.
     pub fn new(cores: usize, workers: usize) -> (Self, Vec<Worker>) {
-        let (sleepers, sleeper_of_each) = Sleepers::new(workers);
-        let (queues, stealers) = if workers == 1 {
-            (vec![LocalQueue::alone()], Vec::new())
-        } else {
-            (0..workers).map(|_| LocalQueue::shared()).unzip()
-        };
         let hooks = Arc::new(Hooks::default());
-        let domain = domain::Domain::new(cores, workers, sleepers, stealers, hooks);
-        let domain = Arc::new(domain);
-        let each = sleeper_of_each.into_iter().zip(queues);
-        let each = each.map(|(sleeper, queue)| Worker {
+        let (domain, each) = domain::Domain::new(0, cores, workers, 0, hooks);
+        let each = each.into_iter().map(|(sleeper, queue)| Worker {
             domain: domain.clone(),
             core: sleeper.index() % cores,
             sleeper,
@@ -71,14 +63,14 @@ impl Worker {
         if let Some(own) = self.queue.pop() {
             return Some(own);
         }
-        self.domain.drain(self.core, &mut self.queue);
+        self.domain.drain(self.core, &self.queue);
         let drained = self.queue.pop();
-        drained.or_else(|| self.domain.steal(self.sleeper.index(), &mut self.queue))
+        drained.or_else(|| self.domain.steal(self.sleeper.index(), &self.queue))
     }
 
     /// As a body's call that stays in the domain.
     pub fn push(&mut self, runnable: Runnable) {
-        self.domain.push_own(&mut self.queue, runnable);
+        self.domain.push_own(&self.queue, runnable);
     }
 
     /// Sleeps, unless there is work or it is `stopping`; whether it slept.
@@ -92,6 +84,6 @@ impl Worker {
         while let Some(runnable) = self.next() {
             runnable.kill(SHUT_DOWN);
         }
-        self.domain.worker_ended();
+        self.domain.thread_ended();
     }
 }

@@ -8,21 +8,24 @@ use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::mpsc::{Sender, channel};
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crate::batch;
-use crate::config::{Config, Timing, WorkerInfo};
+use crate::config::{Config, Hooks, Timing, WorkerInfo};
 use crate::domain::Domain;
 use crate::error::StartError;
 use crate::handle::Handle;
 use crate::local::LocalQueue;
+use crate::on_worker::OnWorker;
 use crate::pin;
-use crate::shared::Shared;
-use crate::sleep::{Sleeper, Sleepers};
-use crate::thread::{self, WorkerQueue};
-use crate::topology::{Machine, Plan};
+use crate::shared::{Shared, lock};
+use crate::shutdown::{self, ShutdownReport};
+use crate::sleep::Sleeper;
+use crate::slot::GateSlot;
+use crate::thread;
+use crate::topology::{Machine, Plan, PlannedDomain};
 use crate::worker::Worker;
 
 /// Pinned workers, from start to shutdown. Owns the threads; not `Clone`, see [`handle`](Self::handle).
@@ -49,23 +52,16 @@ use crate::worker::Worker;
 #[derive(Debug)]
 pub struct Scheduler {
     handle: Handle,
-    threads: Vec<JoinHandle<()>>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
-/// How a shutdown went.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct ShutdownReport {
-    /// Everything had finished in time; otherwise the rest was killed.
-    pub drained: bool,
-}
-
-/// A worker's part of what `start` makes.
+/// What a worker's thread is given.
 struct Seed {
     info: WorkerInfo,
     core: usize,
     sleeper: Sleeper,
-    queue: LocalQueue,
+    /// None for spares.
+    queue: Option<LocalQueue>,
     domain: Arc<Domain>,
 }
 
@@ -92,50 +88,40 @@ impl Scheduler {
             return Err(StartError::NoSample);
         }
         let plan = Plan::new(&Machine::detect(), &config.domains, &config.ranges)?;
+        let slot = GateSlot::take().ok_or(StartError::TooMany)?;
         let hooks = Arc::new(config.hooks.clone());
-        let (domains, seeds): (Vec<_>, Vec<_>) = plan
-            .domains()
-            .iter()
-            .enumerate()
-            .map(|(index, planned)| {
-                let cores = planned.cores.iter();
-                let workers: Vec<(usize, Option<usize>)> = cores
-                    .enumerate()
-                    .flat_map(|(core, planned)| {
-                        planned.workers.iter().map(move |worker| (core, worker.cpu))
-                    })
-                    .collect();
-                make_domain(index, planned.cores.len(), &workers, &hooks)
-            })
+        let planned = plan.domains().iter().enumerate();
+        let (domains, seeds): (Vec<_>, Vec<_>) = planned
+            .map(|(index, planned)| make_domain(index, planned, config.max_spares.0, &hooks))
             .unzip();
-        let shared = Arc::new(Shared::new(&config, plan, domains, hooks));
-        let mut scheduler = Self {
+        let shared = Arc::new(Shared::new(&config, slot, plan, domains, hooks));
+        let scheduler = Self {
             handle: Handle { shared },
-            threads: Vec::new(),
+            threads: Mutex::default(),
         };
         scheduler.start_workers(seeds.into_iter().flatten().collect())?;
         Ok(scheduler)
     }
 
-    fn start_workers(&mut self, seeds: Vec<Seed>) -> Result<(), StartError> {
+    fn start_workers(&self, seeds: Vec<Seed>) -> Result<(), StartError> {
         let (ready, started) = channel();
         let mut failed = None;
-        for (seed, recorder) in seeds.into_iter().zip(0..) {
+        for seed in seeds {
             let domain = seed.domain.clone();
             if failed.is_none() {
-                match self.start_worker(seed, recorder, ready.clone()) {
+                match start_thread(&self.handle.shared, seed, Some(ready.clone())) {
                     Ok(thread) => {
-                        self.threads.push(thread);
+                        lock(&self.threads).push(thread);
                         continue;
                     }
                     Err(error) => failed = Some(error),
                 }
             }
-            domain.worker_ended();
+            self.handle.shared.thread_ended(&domain);
         }
         drop(ready);
         if let Some(source) = failed {
-            let started = self.threads.len();
+            let started = lock(&self.threads).len();
             // Dropping `self` stops those that did start.
             return Err(StartError::Thread { started, source });
         }
@@ -150,21 +136,6 @@ impl Scheduler {
         Ok(())
     }
 
-    fn start_worker(
-        &self,
-        seed: Seed,
-        recorder: usize,
-        ready: Sender<Ready>,
-    ) -> std::io::Result<JoinHandle<()>> {
-        let shared = self.handle.shared.clone();
-        let name_hook = || (shared.hooks.thread_name)(seed.info);
-        let name = catch_unwind(AssertUnwindSafe(name_hook)).unwrap_or_default();
-        // A NUL cannot be in a thread's name.
-        let name = name.replace('\0', "");
-        let thread = std::thread::Builder::new().name(name);
-        thread.spawn(move || run_worker(shared, seed, recorder, ready))
-    }
-
     /// A way in, to clone and to send to other threads.
     pub fn handle(&self) -> &Handle {
         &self.handle
@@ -172,95 +143,163 @@ impl Scheduler {
 
     /// Lets everything finish, for at most this long, then kills the rest and ends the threads.
     ///
-    /// New root calls are refused from now on; calls from bodies are taken until the time is over.
-    /// Then what has not started is killed, and suspended async bodies are dropped. It returns when
-    /// the bodies that execute have ended. Publishes what this thread has deferred first. In a body
-    /// of its own it kills the rest at once and returns: it would wait for that body.
-    pub fn shutdown(mut self, limit: Duration) -> ShutdownReport {
+    /// In three stages, none of which is skipped by a body that never returns:
+    ///
+    /// 1. *Drain*: new root calls are refused; calls from bodies are taken, everything finishes.
+    /// 2. *Purge*, when the time is over: what has not started is killed, and suspended async
+    ///    bodies are dropped.
+    /// 3. *Cancel*: tokens whose bodies execute are killed, so that the bodies see
+    ///    [`cancelled`](crate::cancelled). For [a second](crate::SHUTDOWN_GRACE) more it waits for
+    ///    them to return; threads that have not ended by then are named in the report and left.
+    ///
+    /// Every handle has resolved when it returns, except for calls in an open batch of another
+    /// thread, which resolve as rejected when it publishes them. Publishes what this thread has
+    /// deferred first. From a body of this scheduler it purges and returns.
+    pub fn shutdown(self, limit: Duration) -> ShutdownReport {
+        self.shutdown_in_place(limit)
+    }
+
+    /// As [`shutdown`](Self::shutdown), for a scheduler that cannot be given up, such as a static.
+    ///
+    /// A second call finds everything ended, or stuck.
+    pub fn shutdown_in_place(&self, limit: Duration) -> ShutdownReport {
         batch::flush();
         // A limit beyond what the clock can say is no limit.
         let deadline = Instant::now().checked_add(limit);
-        let drained = !self.is_on_own_worker() && self.handle.shared.drain(deadline);
-        self.end();
-        ShutdownReport { drained }
+        let on_own_worker = self.is_on_own_worker();
+        let shared = self.handle.shared.clone();
+        let drained = !on_own_worker && shared.drain(deadline);
+        let threads = std::mem::take(&mut *lock(&self.threads));
+        let report = shutdown::end(&shared, drained, on_own_worker);
+        // With a stuck thread among them the handles are dropped, which leaves the threads.
+        if report.stuck.is_empty() && !on_own_worker {
+            join(&shared, threads);
+        }
+        report
     }
 
     fn is_on_own_worker(&self) -> bool {
-        let me = std::thread::current().id();
-        self.threads.iter().any(|thread| thread.thread().id() == me)
+        thread::on_worker().is_some_and(|worker| worker.shared.id == self.handle.shared.id)
     }
+}
 
-    /// Stops the workers and waits for them, unless this thread is one of them.
-    fn end(&mut self) {
-        self.handle.shared.stop();
-        let on_own_worker = self.is_on_own_worker();
-        let threads = std::mem::take(&mut self.threads);
-        if on_own_worker {
-            // A worker cannot wait for itself; it ends after the body that dropped us.
-            return;
-        }
-        for thread in threads {
-            // A worker contains all panics of its bodies and hooks; one of its own is our bug, and
-            // was printed.
-            let _: Result<(), Box<dyn Any + Send>> = thread.join();
-        }
+/// Waits for the ends of all threads.
+fn join(shared: &Shared, workers: Vec<JoinHandle<()>>) {
+    // Workers first: after them only spares can start spares.
+    let spares = std::iter::from_fn(|| lock(&shared.spare_threads).pop());
+    for thread in workers.into_iter().chain(spares) {
+        // A worker contains all panics of its bodies and hooks; one of its own is our bug, and was
+        // printed.
+        let _: Result<(), Box<dyn Any + Send>> = thread.join();
     }
 }
 
 impl Drop for Scheduler {
     fn drop(&mut self) {
+        let shared = &self.handle.shared;
+        if shared.is_stopping() {
+            return;
+        }
         batch::flush();
-        self.end();
+        shared.stop();
+        // A worker cannot wait for itself; it ends after the body that dropped us.
+        if !self.is_on_own_worker() {
+            join(shared, std::mem::take(&mut *lock(&self.threads)));
+        }
     }
 }
 
 /// Makes a domain, and what each of its workers needs.
 fn make_domain(
     index: usize,
-    cores: usize,
-    workers: &[(usize, Option<usize>)],
-    hooks: &Arc<crate::config::Hooks>,
+    planned: &PlannedDomain,
+    max_spares: usize,
+    hooks: &Arc<Hooks>,
 ) -> (Arc<Domain>, Vec<Seed>) {
-    let (sleepers, sleeper_of_each) = Sleepers::new(workers.len());
-    let (queues, stealers) = if workers.len() == 1 {
-        (vec![LocalQueue::alone()], Vec::new())
-    } else {
-        workers.iter().map(|_| LocalQueue::shared()).unzip()
-    };
-    let domain = Arc::new(Domain::new(
-        cores,
-        workers.len(),
-        sleepers,
-        stealers,
-        hooks.clone(),
-    ));
-    let seeds = workers.iter().zip(sleeper_of_each).zip(queues);
-    let seeds = seeds
-        .enumerate()
-        .map(|(worker, ((&(core, cpu), sleeper), queue))| Seed {
-            info: WorkerInfo {
-                domain: index,
-                worker,
-                cpu,
-            },
-            core,
-            sleeper,
-            queue,
-            domain: domain.clone(),
-        })
+    let cores = planned.cores.iter().enumerate();
+    let workers: Vec<(usize, Option<usize>)> = cores
+        .flat_map(|(core, planned)| planned.workers.iter().map(move |worker| (core, worker.cpu)))
         .collect();
+    let (domain, each) = Domain::new(
+        // A plan has at most `MAX_CPUS` domains.
+        index as u16,
+        planned.cores.len(),
+        workers.len(),
+        max_spares,
+        hooks.clone(),
+    );
+    let seeds = workers.into_iter().zip(each).enumerate();
+    let seeds = seeds.map(|(worker, ((core, cpu), (sleeper, queue)))| Seed {
+        info: WorkerInfo {
+            domain: index,
+            worker,
+            cpu,
+        },
+        core,
+        sleeper,
+        queue: Some(queue),
+        domain: domain.clone(),
+    });
+    let seeds = seeds.collect();
     (domain, seeds)
 }
 
-/// The life of a worker's thread.
-fn run_worker(shared: Arc<Shared>, seed: Seed, recorder: usize, ready: Sender<Ready>) {
+/// Gives a fresh spare a thread, on the CPU of the worker whose place it takes; `false` if the
+/// system refuses one.
+pub(crate) fn start_spare(blocked: &OnWorker, sleeper: Sleeper) -> bool {
+    let (shared, domain) = (&blocked.shared, &blocked.domain);
+    let index = sleeper.index();
+    let seed = Seed {
+        info: WorkerInfo {
+            worker: index,
+            ..blocked.info
+        },
+        core: blocked.core,
+        sleeper,
+        queue: None,
+        domain: domain.clone(),
+    };
+    domain.thread_starts();
+    match start_thread(shared, seed, None) {
+        Ok(thread) => lock(&shared.spare_threads).push(thread),
+        Err(_) => {
+            shared.thread_ended(domain);
+            domain.spares.not_started(index);
+            return false;
+        }
+    }
+    true
+}
+
+fn start_thread(
+    shared: &Arc<Shared>,
+    seed: Seed,
+    ready: Option<Sender<Ready>>,
+) -> std::io::Result<JoinHandle<()>> {
+    let shared = shared.clone();
+    let name_hook = || (shared.hooks.thread_name)(seed.info);
+    let name = catch_unwind(AssertUnwindSafe(name_hook)).unwrap_or_default();
+    // A NUL cannot be in a thread's name.
+    let mut thread = std::thread::Builder::new().name(name.replace('\0', ""));
+    if let Some(size_bytes) = shared.stack_size_bytes {
+        thread = thread.stack_size(size_bytes);
+    }
+    thread.spawn(move || run_worker(shared, seed, ready))
+}
+
+/// The life of a worker's thread, or a spare's.
+fn run_worker(shared: Arc<Shared>, seed: Seed, ready: Option<Sender<Ready>>) {
     let info = seed.info;
     let pinned = info.cpu.is_none_or(pin::pin_current);
-    let queue = Rc::new(WorkerQueue {
-        domain: seed.domain.clone(),
-        queue: std::cell::RefCell::new(seed.queue),
-    });
-    thread::set_worker(Some(queue.clone()));
+    let on = Rc::new(OnWorker::new(
+        shared.clone(),
+        seed.domain,
+        info,
+        seed.core,
+        seed.sleeper.index(),
+        seed.queue,
+    ));
+    thread::set_worker(Some(on.clone()));
     let handle = Handle {
         shared: shared.clone(),
     };
@@ -269,17 +308,9 @@ fn run_worker(shared: Arc<Shared>, seed: Seed, recorder: usize, ready: Sender<Re
     if let Err(panic) = catch_unwind(hook) {
         drop(panic);
     }
-    // Nobody listens if another worker could not be started.
-    let _ = ready.send(Ready { info, pinned });
-    drop(ready);
-    let recorder = shared.recorders[recorder].clone();
-    Worker::new(
-        shared.clone(),
-        seed.domain,
-        seed.core,
-        seed.sleeper,
-        queue,
-        recorder,
-    )
-    .run();
+    if let Some(ready) = ready {
+        // Nobody listens if another worker could not be started.
+        let _ = ready.send(Ready { info, pinned });
+    }
+    Worker::new(on, seed.sleeper).run();
 }

@@ -3,18 +3,20 @@
 //! Made by `Scheduler::start`, kept alive by whoever can still post to it. Holds the parts and the
 //! life cycle; each part has its own file.
 
-use std::sync::atomic::AtomicU8;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicU8, AtomicUsize};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use event_listener::{Event, Listener, listener};
-use tokengate_token::{Place, RejectCause, RunnableList};
+use tokengate_token::{Place, Present, RejectCause, RunnableList};
 
 use crate::admission::Admission;
 use crate::config::{Config, Full, Hooks, Reactor};
 use crate::domain::{Domain, all_quiet};
 use crate::router::Router;
+use crate::slot::GateSlot;
 use crate::timing::Recorder;
 use crate::topology::Plan;
 
@@ -28,6 +30,8 @@ const STOPPING: u8 = 2;
 pub(crate) struct Shared {
     /// Unique in the process.
     pub(crate) id: u64,
+    /// Unique among those that live.
+    pub(crate) slot: GateSlot,
     pub(crate) domains: Box<[Arc<Domain>]>,
     /// The domain and the core in it, of each core of all domains.
     cores: Box<[(usize, usize)]>,
@@ -35,21 +39,35 @@ pub(crate) struct Shared {
     pub(crate) admission: Admission,
     pub(crate) full: Full,
     pub(crate) stride: u32,
-    /// One for each worker.
-    pub(crate) recorders: Box<[Arc<Recorder>]>,
+    /// One for each worker and spare that was ever started.
+    members: Mutex<Vec<Member>>,
+    /// Spares' threads, to be waited for at the end.
+    pub(crate) spare_threads: Mutex<Vec<JoinHandle<()>>>,
+    pub(crate) stack_size_bytes: Option<usize>,
     pub(crate) hooks: Arc<Hooks>,
     pub(crate) reactor: Option<Arc<dyn Reactor>>,
     pub(crate) started: Instant,
     /// Changed only while the threads start.
     pub(crate) plan: Mutex<Plan>,
     lifecycle: AtomicU8,
-    /// Notified when a worker parks while draining.
+    /// Tokens killed at the end before they started.
+    purged: AtomicUsize,
+    /// Notified when a thread ends, and when a worker parks while draining.
     progress: Event,
+}
+
+/// What others see of a worker's thread.
+#[derive(Clone)]
+pub(crate) struct Member {
+    pub(crate) thread_name: String,
+    pub(crate) recorder: Arc<Recorder>,
+    pub(crate) present: Arc<Present>,
 }
 
 impl Shared {
     pub(crate) fn new(
         config: &Config,
+        slot: GateSlot,
         plan: Plan,
         domains: Vec<Arc<Domain>>,
         hooks: Arc<Hooks>,
@@ -61,24 +79,44 @@ impl Shared {
         let capacity = config
             .capacity
             .unwrap_or(crate::config::CAPACITY_PER_DOMAIN * domains.len());
-        let workers = plan.worker_count();
         Self {
             // Relaxed: only uniqueness is asked for.
             id: IDS.fetch_add(1, Relaxed),
+            slot,
             cores: cores.collect(),
             router: Router::new(&plan),
             admission: Admission::new(capacity),
             full: config.full,
             stride: config.timing.stride(),
-            recorders: (0..workers).map(|_| Arc::default()).collect(),
+            members: Mutex::default(),
+            spare_threads: Mutex::default(),
+            stack_size_bytes: config.thread_stack_size_bytes,
             hooks,
             reactor: config.reactor.clone(),
             started: Instant::now(),
             plan: Mutex::new(plan),
             lifecycle: AtomicU8::new(RUNNING),
+            purged: AtomicUsize::new(0),
             progress: Event::new(),
             domains: domains.into(),
         }
+    }
+
+    /// The present thread becomes a member: a worker or spare.
+    pub(crate) fn join(&self) -> (Arc<Recorder>, Arc<Present>) {
+        let member = Member {
+            thread_name: thread::current().name().unwrap_or_default().to_owned(),
+            recorder: Arc::default(),
+            present: Arc::default(),
+        };
+        let parts = (member.recorder.clone(), member.present.clone());
+        lock(&self.members).push(member);
+        parts
+    }
+
+    /// All workers and spares that were ever started.
+    pub(crate) fn members(&self) -> Vec<Member> {
+        lock(&self.members).clone()
     }
 
     pub(crate) fn core_count(&self) -> usize {
@@ -149,8 +187,45 @@ impl Shared {
         self.progress.notify(usize::MAX);
         for domain in &self.domains {
             domain.sleepers.unpark_all();
+            domain.spares.close(&domain.sleepers);
         }
     }
+}
+
+impl Shared {
+    /// A token is killed at the end before it started.
+    pub(crate) fn count_purged(&self) {
+        // Relaxed, both: read when the threads have ended, or as a figure.
+        self.purged.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn purged(&self) -> usize {
+        self.purged.load(Relaxed)
+    }
+
+    /// A thread of this domain has ended, or was not started.
+    pub(crate) fn thread_ended(&self, domain: &Domain) {
+        domain.thread_ended();
+        self.progress.notify(usize::MAX);
+    }
+
+    /// Waits until all threads have ended, at most until then; whether they have.
+    pub(crate) fn wait_for_end(&self, deadline: Instant) -> bool {
+        loop {
+            listener!(self.progress => listener);
+            if self.domains.iter().all(|domain| domain.has_ended()) {
+                return true;
+            }
+            if !wait_until(listener, Some(deadline)) {
+                return false;
+            }
+        }
+    }
+}
+
+/// Locks what the model checker does not see. Nothing panics under these locks.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Waits for a notification; `false` if the deadline passed first.

@@ -98,6 +98,7 @@ fn route_to(
     credit: bool,
 ) {
     let place = Place {
+        gate: gate.slot.number(),
         domain: Some(position.domain),
         published: true,
         credit,

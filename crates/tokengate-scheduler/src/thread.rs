@@ -9,12 +9,13 @@ use std::ptr;
 use std::rc::Rc;
 use std::sync::{Arc, Weak};
 
-use tokengate_token::{Runnable, in_body};
+use tokengate_token::{Runnable, WaitHook, in_body, set_wait_hook};
 
 use crate::batch::Batches;
+use crate::block;
 use crate::domain::Domain;
 use crate::entered::EnteredGates;
-use crate::local::LocalQueue;
+use crate::on_worker::OnWorker;
 use crate::router::Rotation;
 use crate::shared::Shared;
 
@@ -30,13 +31,7 @@ pub(crate) struct ThreadState {
     credits: Credits,
     until_timed: Cell<u32>,
     random: Cell<u32>,
-    worker: RefCell<Option<Rc<WorkerQueue>>>,
-}
-
-/// A worker's queue, with the domain that it belongs to.
-pub(crate) struct WorkerQueue {
-    pub(crate) domain: Arc<Domain>,
-    pub(crate) queue: RefCell<LocalQueue>,
+    worker: RefCell<Option<Rc<OnWorker>>>,
 }
 
 impl ThreadState {
@@ -112,15 +107,10 @@ impl ThreadState {
     /// Puts the runnable into this thread's own queue, if it is a worker of the domain.
     #[inline]
     pub(crate) fn push_local(&self, domain: &Domain, runnable: Runnable) -> Result<(), Runnable> {
-        let worker = self.worker.borrow();
-        let Some(worker) = worker
-            .as_ref()
-            .filter(|worker| ptr::eq(&*worker.domain, domain))
-        else {
-            return Err(runnable);
-        };
-        domain.push_own(&mut worker.queue.borrow_mut(), runnable);
-        Ok(())
+        match &*self.worker.borrow() {
+            Some(worker) if ptr::eq(&*worker.domain, domain) => worker.push(runnable),
+            _ => Err(runnable),
+        }
     }
 }
 
@@ -159,9 +149,15 @@ pub(crate) fn with<R>(f: impl FnOnce(&ThreadState) -> R) -> R {
     .expect("called once")
 }
 
-/// Makes this thread a worker with this queue, until `None` is set.
-pub(crate) fn set_worker(worker: Option<Rc<WorkerQueue>>) {
+/// Makes this thread a worker, until `None` is set.
+pub(crate) fn set_worker(worker: Option<Rc<OnWorker>>) {
+    set_wait_hook(worker.as_ref().map(|_| block::wait_on_worker as WaitHook));
     with(|thread| drop(thread.worker.replace(worker)));
+}
+
+/// The worker that this thread is.
+pub(crate) fn on_worker() -> Option<Rc<OnWorker>> {
+    with(|thread| thread.worker.borrow().clone())
 }
 
 /// As [`ThreadState::push_local`].

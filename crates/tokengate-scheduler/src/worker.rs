@@ -5,23 +5,17 @@
 //! from its own domain only; it ends with nothing left behind.
 
 use std::rc::Rc;
-use std::sync::Arc;
 
 use crossbeam_utils::Backoff;
-use tokengate_token::{Home, Place, Ran, Runnable};
+use tokengate_token::{Place, Ran, Runnable};
 
-use crate::clock;
-use crate::domain::{BATCH, Domain, SHUT_DOWN};
-use crate::shared::Shared;
+use crate::domain::{BATCH, SHUT_DOWN};
+use crate::on_worker::OnWorker;
 use crate::sleep::Sleeper;
-use crate::thread::{self, WorkerQueue};
-use crate::timing::Recorder;
+use crate::thread;
 
 /// After so many tokens a worker looks into the mailboxes though its own queue is not empty.
 const LOOK_EVERY: u32 = 61;
-
-/// With sampled timing the CPU time of one in so many timed tokens is measured.
-const CPU_TIME_EVERY: u32 = 16;
 
 /// A drain that gave fewer than this came too soon after the one before.
 const PACE_BELOW: usize = BATCH / 2;
@@ -45,18 +39,11 @@ pub(crate) enum Step {
 }
 
 pub(crate) struct Worker {
-    pub(crate) shared: Arc<Shared>,
-    pub(crate) domain: Arc<Domain>,
-    pub(crate) home: Arc<dyn Home>,
-    /// Index of its core's mailbox in the domain.
-    pub(crate) core: usize,
-    pub(crate) sleeper: Sleeper,
-    pub(crate) queue: Rc<WorkerQueue>,
-    pub(crate) recorder: Arc<Recorder>,
+    on: Rc<OnWorker>,
+    sleeper: Sleeper,
     /// Credits of tokens taken, not yet given back.
     credits: usize,
     until_look: u32,
-    until_cpu: u32,
     /// How many the last look gave; a wake-up counts as a full batch.
     last_drained: usize,
     inside_reactor: bool,
@@ -65,26 +52,13 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    pub(crate) fn new(
-        shared: Arc<Shared>,
-        domain: Arc<Domain>,
-        core: usize,
-        sleeper: Sleeper,
-        queue: Rc<WorkerQueue>,
-        recorder: Arc<Recorder>,
-    ) -> Self {
+    pub(crate) fn new(on: Rc<OnWorker>, sleeper: Sleeper) -> Self {
         Self {
-            inside_reactor: shared.reactor.is_none(),
-            shared,
-            home: domain.clone(),
-            domain,
-            core,
+            inside_reactor: on.shared.reactor.is_none(),
+            on,
             sleeper,
-            queue,
-            recorder,
             credits: 0,
             until_look: LOOK_EVERY,
-            until_cpu: CPU_TIME_EVERY,
             last_drained: 0,
             held: None,
         }
@@ -95,7 +69,7 @@ impl Worker {
         while !self.work() {
             // The reactor takes the rest of this worker's life inside.
             self.inside_reactor = true;
-            if let Some(reactor) = self.shared.reactor.clone() {
+            if let Some(reactor) = self.on.shared.reactor.clone() {
                 let mut stopped = false;
                 reactor.run_inside(&mut || stopped = self.work());
                 if stopped {
@@ -109,7 +83,7 @@ impl Worker {
     /// Steps until the scheduler stops (`true`), or until the reactor is needed.
     fn work(&mut self) -> bool {
         // First the body that asked for the reactor: what is queued behind it may never end.
-        if !self.shared.is_stopping()
+        if !self.on.shared.is_stopping()
             && let Some(held) = self.held.take()
         {
             self.execute(held);
@@ -126,8 +100,11 @@ impl Worker {
 
     #[inline]
     fn step(&mut self) -> Step {
-        if self.shared.is_stopping() {
+        if self.on.shared.is_stopping() {
             return Step::Stop;
+        }
+        if self.on.queue.is_none() && self.on.domain.spares.has_retirement() {
+            self.retire();
         }
         let Some(runnable) = self.next() else {
             return Step::Idle;
@@ -143,39 +120,29 @@ impl Worker {
     /// The next runnable: own queue, mailboxes, siblings.
     #[inline]
     fn next(&mut self) -> Option<Runnable> {
+        let Some(queue) = &self.on.queue else {
+            return self.on.find();
+        };
         self.until_look -= 1;
         if self.until_look == 0 {
-            self.drain();
+            self.until_look = LOOK_EVERY;
+            self.on.domain.drain(self.on.core, queue);
         }
-        let own = self.queue.queue.borrow_mut().pop();
-        own.or_else(|| self.look_around())
+        queue.pop().or_else(|| self.look_around())
     }
 
     #[cold]
     fn look_around(&mut self) -> Option<Runnable> {
+        let queue = self.on.queue.as_ref()?;
         if self.last_drained < PACE_BELOW {
             for _ in 0..PACE_PAUSES {
                 std::hint::spin_loop();
             }
         }
-        self.drain();
-        if let Some(drained) = self.queue.queue.borrow_mut().pop() {
-            return Some(drained);
-        }
-        self.steal()
-    }
-
-    /// Moves a batch from a mailbox of the domain, its own core's first, into its own queue.
-    fn drain(&mut self) {
         self.until_look = LOOK_EVERY;
-        let mut queue = self.queue.queue.borrow_mut();
-        self.last_drained = self.domain.drain(self.core, &mut queue);
-    }
-
-    /// Takes from a sibling's queue, starting with the next one.
-    fn steal(&mut self) -> Option<Runnable> {
-        let mut queue = self.queue.queue.borrow_mut();
-        self.domain.steal(self.sleeper.index(), &mut queue)
+        self.last_drained = self.on.domain.drain(self.on.core, queue);
+        let drained = queue.pop();
+        drained.or_else(|| self.on.domain.steal(self.on.index, queue))
     }
 
     #[inline]
@@ -188,53 +155,22 @@ impl Worker {
                 ..place
             });
             self.credits += 1;
-            if self.credits >= self.shared.admission.batch() {
+            if self.credits >= self.on.shared.admission.batch() {
                 self.return_credits();
             }
         }
-        let ran = match runnable.submitted() {
-            None => runnable.run(&self.home),
-            Some(submitted_ns) => self.execute_timed(runnable, submitted_ns),
-        };
-        match ran {
-            Ran::Completed => self.recorder.finished(false),
-            Ran::Failed | Ran::Panicked => self.recorder.finished(true),
-            Ran::Again(runnable) => self.queue.queue.borrow_mut().push(runnable),
-            _ => {}
+        let on = &self.on;
+        let submitted_ns = runnable.submitted();
+        let ran = on.observe(submitted_ns, || runnable.run_present(&on.home, &on.present));
+        on.count(&ran);
+        if let Ran::Again(runnable) = ran {
+            on.home.post(runnable);
         }
-    }
-
-    #[cold]
-    fn execute_timed(&mut self, runnable: Runnable, submitted_ns: u64) -> Ran {
-        let cpu_before = self.is_time_for_cpu().then(clock::thread_cpu).flatten();
-        let start_ns = clock::now_ns();
-        let ran = runnable.run(&self.home);
-        let end_ns = clock::now_ns();
-        let cpu = cpu_before.and_then(|before| {
-            let after = clock::thread_cpu()?;
-            Some(after.saturating_sub(before))
-        });
-        if !matches!(ran, Ran::Tombstone) {
-            let wall = std::time::Duration::from_nanos(end_ns - start_ns);
-            self.recorder.ran(wall, cpu);
-        }
-        if matches!(ran, Ran::Completed | Ran::Failed | Ran::Panicked) {
-            self.recorder.resolved(end_ns.saturating_sub(submitted_ns));
-        }
-        ran
-    }
-
-    /// Whether the CPU time of this timed token is measured: a system call, some 20 times what the
-    /// other clock costs.
-    fn is_time_for_cpu(&mut self) -> bool {
-        self.until_cpu = self.until_cpu.checked_sub(1).unwrap_or(CPU_TIME_EVERY - 1);
-        self.until_cpu == 0 || self.shared.stride == 1
     }
 
     fn return_credits(&mut self) {
-        self.shared
-            .admission
-            .give(std::mem::take(&mut self.credits));
+        let credits = std::mem::take(&mut self.credits);
+        self.on.shared.admission.give(credits);
     }
 
     #[cold]
@@ -243,20 +179,36 @@ impl Worker {
         let backoff = Backoff::new();
         while !backoff.is_completed() {
             backoff.snooze();
-            if self.domain.has_work() {
+            if self.on.domain.has_work() {
                 self.last_drained = BATCH;
                 return;
             }
         }
-        let (shared, domain) = (&self.shared, &self.domain);
+        let (shared, domain) = (&self.on.shared, &self.on.domain);
         let parked = domain.sleepers.sleep(&self.sleeper, || {
             shared.worker_parks();
             domain.has_work() || shared.is_stopping()
         });
         if parked {
-            self.recorder.parked();
+            self.on.recorder.parked();
         }
         self.last_drained = BATCH;
+    }
+
+    /// Makes this spare idle, if its domain has one too many, until it is engaged again.
+    #[cold]
+    fn retire(&mut self) {
+        let domain = &self.on.domain;
+        if !domain.spares.retire(self.on.index) {
+            return;
+        }
+        self.return_credits();
+        // A post may have unparked this spare: somebody else has to see to it.
+        let domain = &self.on.domain;
+        if domain.has_work() {
+            domain.unpark_one();
+        }
+        self.sleeper.park();
     }
 
     /// Ends everything that is left in the domain, then this worker.
@@ -265,19 +217,14 @@ impl Worker {
         if let Some(held) = self.held.take() {
             held.kill(SHUT_DOWN);
         }
-        self.end_queued();
-        self.domain.kill_suspended();
+        let on = &self.on;
+        on.end_queued();
+        on.domain.kill_suspended();
         // Those come back as runnables, so that this domain drops them.
-        self.end_queued();
+        on.end_queued();
         // From here what is posted to the domain goes to its mailboxes, and nothing to this thread.
         thread::set_worker(None);
-        self.end_queued();
-        self.domain.worker_ended();
-    }
-
-    fn end_queued(&mut self) {
-        while let Some(runnable) = self.next() {
-            runnable.kill(SHUT_DOWN);
-        }
+        on.end_queued();
+        on.shared.thread_ended(&on.domain);
     }
 }

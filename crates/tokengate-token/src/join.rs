@@ -121,9 +121,12 @@ impl<T, E> Awaited for JoinAll<T, E> {
             .map(|token| token.watch(&counting))
             .filter(|&registered| registered)
             .count();
+        if registered == 0 {
+            return false;
+        }
         // Those that resolved meanwhile do not count down themselves.
         countdown.take(open - registered + 1);
-        registered > 0
+        true
     }
 
     fn each(&mut self, f: &mut dyn FnMut(NonNull<Header>)) {

@@ -51,7 +51,7 @@ pub use inbox::{Inbox, Posted, RunnableList};
 pub use join::{JoinAll, get_all, join_all};
 pub use killer::Killer;
 pub use operation::Operation;
-pub use present::Present;
+pub use present::{Present, PresentKilled};
 pub use runnable::{Failure, FailureKind, Home, NoHome, Ran, Runnable, TaskRef};
 pub use token::{KillOnDrop, Status, Token, TokenState};
 pub use wait::{Startable, Wait, WaitHook, set_wait_hook};

@@ -1,28 +1,28 @@
 //! The tokens that a thread executes, reachable from other threads.
 //!
-//! Entered and left by the runner around each body, so that a shutdown can end a token whose body
-//! never returns. Keeps: a cell can be reached only while its body runs, for the runner waits in
-//! `leave` until nobody holds it.
+//! Kept by the runner around each body, so that a shutdown can end a token whose body never returns.
+//! Keeps: a cell can be reached only while its body runs, for the runner waits before it lets go
+//! until nobody holds it; and all the time that its body runs, below others too.
 //!
 //! | slot | meaning | leaves it by |
 //! |---|---|---|
-//! | null | no body runs, or it is about to | runner: `enter` |
-//! | cell | its body runs | runner: `leave`; anybody: lock |
-//! | cell, tag set | somebody claims it; the runner waits before it lets go | the same: unlock |
+//! | null | no body runs, or it is about to | runner: body starts |
+//! | cell | its body runs, on top of those in the list | runner: body ends, another starts; anybody: claim |
+//! | cell, tag set | somebody claims it, with the list locked; the runner waits before it lets go | the same: done |
 //!
-//! One lock is enough for the wait, as a claim is short: it drops no body and wakes nobody.
+//! A claim is short: it drops no body and wakes nobody.
 
 use std::borrow::Cow;
 use std::fmt;
 use std::ptr::{self, NonNull};
 use std::sync::PoisonError;
 
+use crate::Operation;
 use crate::cell::{Header, kill};
 use crate::extras::Ending;
 use crate::sync::Mutex;
 use crate::sync::atomic::AtomicPtr;
 use crate::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
-use crate::{Operation, TokenId};
 
 /// The tokens whose bodies run on one thread, for others to end them.
 ///
@@ -35,14 +35,14 @@ pub struct Present {
     outer: Mutex<Vec<Outer>>,
 }
 
-struct Outer(NonNull<Header>);
+struct Outer(*mut Header);
 
 #[expect(unsafe_code, reason = "points to a cell that threads share")]
 // SAFETY: used under the lock only, for claims, which any thread may make.
 unsafe impl Send for Outer {}
 
-/// The tag of a locked slot; the alignment of a cell leaves the bit free.
-const LOCKED: usize = 1;
+/// The tag of a slot that is being claimed; the alignment of a cell leaves the bit free.
+const CLAIMED: usize = 1;
 
 impl Present {
     /// For a thread that runs nothing yet.
@@ -53,19 +53,34 @@ impl Present {
         }
     }
 
-    /// The body of this cell starts on this thread.
+    /// Calls `body`, which is the body of this cell, for the time of which others reach it.
     #[inline(always)]
-    pub(crate) fn enter(&self, cell: NonNull<Header>) {
-        // Release: who locks the slot sees the cell as it is now.
+    pub(crate) fn during<R>(&self, cell: NonNull<Header>, body: impl FnOnce() -> R) -> R {
+        // Relaxed: this thread alone puts cells in.
+        if !self.innermost.load(Relaxed).is_null() {
+            return self.nest(cell, body);
+        }
+        // Release: who claims the slot sees the cell as it is now.
         self.innermost.store(cell.as_ptr(), Release);
+        let result = body();
+        if !self.try_leave(cell) {
+            self.wait_until(|| self.try_leave(cell));
+        }
+        result
     }
 
-    /// The body of this cell has ended; after this nobody reaches the cell through here.
-    #[inline(always)]
-    pub(crate) fn leave(&self, cell: NonNull<Header>) {
-        if !self.try_leave(cell) {
-            self.wait_and_leave(cell);
+    /// As [`during`](Self::during), on top of a body that is there already.
+    #[cold]
+    fn nest<R>(&self, cell: NonNull<Header>, body: impl FnOnce() -> R) -> R {
+        {
+            let mut outer = self.outer();
+            // With the list locked nobody claims the slot, so it may be written: see `kill`.
+            // AcqRel: as the steps of `during`.
+            outer.push(Outer(self.innermost.swap(cell.as_ptr(), AcqRel)));
         }
+        let result = body();
+        self.wait_until(|| self.try_return(cell));
+        result
     }
 
     #[inline(always)]
@@ -76,73 +91,85 @@ impl Present {
             .is_ok()
     }
 
-    #[cold]
-    fn wait_and_leave(&self, cell: NonNull<Header>) {
-        let backoff = crossbeam_utils::Backoff::new();
-        while !self.try_leave(cell) {
-            crate::sync::snooze(&backoff);
+    /// Puts the body below back in its place, in one step for a kill.
+    fn try_return(&self, cell: NonNull<Header>) -> bool {
+        let mut outer = self.outer();
+        // Relaxed: written with the list locked, as it is here.
+        if self.innermost.load(Relaxed) != cell.as_ptr() {
+            // Several threads run with this one, against the rules: wait for the other's end.
+            return false;
         }
+        let below = outer.pop().map_or(ptr::null_mut(), |Outer(below)| below);
+        self.innermost.store(below, Release);
+        true
     }
 
-    /// Calls `run`, which runs another body on this stack, with the present one kept below.
-    pub(crate) fn nest<R>(&self, run: impl FnOnce() -> R) -> R {
-        // Relaxed: this thread alone puts cells in; a tag is somebody's claim under way.
-        let slot = self.innermost.load(Relaxed).map_addr(|addr| addr & !LOCKED);
-        let Some(below) = NonNull::new(slot) else {
-            return run();
-        };
-        // First into the list, then out of the slot: a kill that looks at the list last finds it.
-        self.outer().push(Outer(below));
-        self.leave(below);
-        let result = run();
-        self.enter(below);
-        self.outer().pop();
-        result
+    #[cold]
+    fn wait_until(&self, mut done: impl FnMut() -> bool) {
+        let backoff = crossbeam_utils::Backoff::new();
+        while !done() {
+            crate::sync::snooze(&backoff);
+        }
     }
 
     fn outer(&self) -> crate::sync::MutexGuard<'_, Vec<Outer>> {
         self.outer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Ends all tokens whose bodies run on this thread; gives their ids and operations.
+    /// Ends all tokens whose bodies run on this thread.
     ///
-    /// Their handles resolve as killed, and the bodies see [`cancelled`](crate::cancelled). A token
-    /// that ended before is listed too, as long as its body runs.
-    pub fn kill(&self, reason: impl Into<Cow<'static, str>>) -> Vec<(TokenId, &'static Operation)> {
+    /// Their handles resolve as killed, and the bodies see [`cancelled`](crate::cancelled).
+    pub fn kill(&self, reason: impl Into<Cow<'static, str>>) -> PresentKilled {
         let reason = reason.into();
-        let mut listed = Vec::new();
+        let mut present = Vec::new();
         let mut claims = Vec::new();
         let mut claim = |cell: NonNull<Header>| {
             #[expect(unsafe_code, reason = "reads a cell whose runner is held up")]
             // SAFETY: the slot is locked, or the list is: the runner does not let go until then.
             let header = unsafe { cell.as_ref() };
-            listed.push((header.id(), header.operation()));
+            present.push(header.operation());
             #[expect(unsafe_code, reason = "claims a cell whose runner is held up")]
             // SAFETY: as above.
             let claimed = unsafe { kill::claim(cell, Ending::Killed(reason.clone())) };
             claims.extend(claimed);
         };
+        // Locked over both, so that no body moves between them unseen, and no two kills meet.
+        let outer = self.outer();
         // Relaxed: the exchange decides.
         let slot = self.innermost.load(Relaxed);
         if let Some(cell) = NonNull::new(slot)
-            && slot.addr() & LOCKED == 0
-            // Acquire: pairs with the Release of `enter`.
+            // Acquire: pairs with the Release of `during`.
             && self
                 .innermost
-                .compare_exchange(slot, slot.map_addr(|addr| addr | LOCKED), Acquire, Relaxed)
+                .compare_exchange(slot, slot.map_addr(|addr| addr | CLAIMED), Acquire, Relaxed)
                 .is_ok()
         {
             claim(cell);
-            // Release: pairs with the exchange in `leave`.
+            // Release: pairs with the exchange in `try_leave`.
             self.innermost.store(slot, Release);
         }
-        for &Outer(cell) in self.outer().iter() {
-            claim(cell);
+        outer
+            .iter()
+            .rev()
+            .filter_map(|&Outer(cell)| NonNull::new(cell))
+            .for_each(claim);
+        drop(outer);
+        PresentKilled {
+            present,
+            // Dropped one by one: that wakes the callers, which is user code, with nothing held up.
+            claimed: claims.into_iter().map(drop).count(),
         }
-        // Wakes the callers, which is user code: with nothing held up.
-        drop(claims);
-        listed
     }
+}
+
+/// What [`Present::kill`] found.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct PresentKilled {
+    /// The operations whose bodies were running, the innermost first.
+    pub present: Vec<&'static Operation>,
+    /// How many of their tokens were ended by this; the others had ended before.
+    pub claimed: usize,
 }
 
 impl Default for Present {

@@ -155,6 +155,10 @@ pub(crate) fn block_on(
 ) -> Result<(), DeadlockCause> {
     context::before_wait();
     let mut wait = Wait { awaited, limit };
+    if limit == Some(Duration::ZERO) {
+        // A look, not a wait: nobody has to take this thread's place.
+        return Ok(());
+    }
     match HOOK.get().filter(|_| context::in_body()) {
         Some(hook) if !wait.is_over() => hook(&mut wait)?,
         // A short token is done before this thread could be parked and woken.

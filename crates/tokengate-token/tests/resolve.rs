@@ -148,14 +148,15 @@ fn the_state_follows_the_life_of_a_token() {
     assert_eq!(token.state(), TokenState::Created);
     assert_eq!(token.status().domain, None);
     let place = Place {
-        domain: Some(u16::MAX),
+        gate: 7,
+        domain: Some(Place::MAX_DOMAIN),
         published: true,
         credit: true,
     };
     runnable.set_place(place);
     assert_eq!(runnable.place(), place);
     assert_eq!(token.state(), TokenState::Admitted);
-    assert_eq!(token.status().domain, Some(usize::from(u16::MAX)));
+    assert_eq!(token.status().domain, Some(usize::from(Place::MAX_DOMAIN)));
     let queue = Queue::shared();
     assert!(matches!(
         runnable.run(&(queue.clone() as _)),

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use tokengate_scheduler::topology::{Domains, WeightRanges};
-use tokengate_scheduler::{Config, Failure, Full, Scheduler, Timing, WorkerInfo};
+use tokengate_scheduler::{Config, Failure, Full, MaxSpares, Scheduler, Timing, WorkerInfo};
 
 use crate::coordination::Coordination;
 use crate::{Gate, InstallError, StartError, global};
@@ -71,6 +71,26 @@ impl Builder {
     /// Which tokens are timed; by default one in 64.
     pub fn timing(mut self, timing: Timing) -> Self {
         self.config.timing = timing;
+        self
+    }
+
+    /// How many threads a domain may have beside its workers; 64 by default.
+    ///
+    /// Spares take the places of workers whose bodies block on tokens. They are started on first
+    /// need, parked when idle, and not counted as workers. With 0 such a wait ends with
+    /// [`WouldDeadlock`](crate::TokenError::WouldDeadlock), unless the awaited token can be run in
+    /// place.
+    pub fn max_spares(mut self, threads: usize) -> Self {
+        self.config.max_spares = MaxSpares(threads);
+        self
+    }
+
+    /// The size of the stack of each worker and spare, in bytes.
+    ///
+    /// By default what the standard library gives a thread, 2 MiB on most systems. Up to 128
+    /// bodies may be on one stack, each run in place by the one below that waits for it.
+    pub fn thread_stack_size(mut self, bytes: usize) -> Self {
+        self.config.thread_stack_size_bytes = Some(bytes);
         self
     }
 

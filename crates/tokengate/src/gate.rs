@@ -59,7 +59,8 @@ impl Gate {
 
     /// The gate of calls that are made outside of any other; started with defaults on first use.
     ///
-    /// It lives until the process exits, which abandons its tokens.
+    /// It lives until [`shutdown_global`](crate::shutdown_global), or until the process exits, which
+    /// abandons its tokens.
     ///
     /// # Errors
     ///
@@ -177,10 +178,16 @@ impl Gate {
         self.scheduler.handle().timing()
     }
 
+    pub(crate) fn shutdown_in_place(&self, limit: Duration) -> ShutdownReport {
+        self.scheduler.shutdown_in_place(limit)
+    }
+
     /// Lets everything finish, for at most this long, then kills the rest and ends the threads.
     ///
-    /// New root calls are rejected from now on, calls from bodies are taken until the time is over.
-    /// It returns when the bodies that execute have ended; every handle has resolved then.
+    /// Drains, then purges, then cancels; see [`ShutdownReport`]. New root calls are rejected from
+    /// now on, calls from bodies are taken until the time is over. It returns within the limit and
+    /// [a second](crate::SHUTDOWN_GRACE), though a body never returns: every handle has resolved
+    /// then, and threads that did not end are named in the report.
     pub fn shutdown(self, limit: Duration) -> ShutdownReport {
         self.scheduler.shutdown(limit)
     }

@@ -49,15 +49,16 @@ mod request;
 pub use builder::Builder;
 pub use error::InstallError;
 pub use gate::Gate;
+pub use global::shutdown_global;
 pub use request::{RefusedRequest, Request};
 #[doc(inline)]
 pub use tokengate_macros::task_token_guard;
 pub use tokengate_scheduler::topology::{Domains, Plan, PlanError, WeightRanges};
 pub use tokengate_scheduler::{
-    Body, Call, Entered, Explanation, Failure, FailureKind, Full, Handle, JoinAll, KillOnDrop,
-    KillReason, Killer, Operation, Panic, RejectCause, Rejection, Scope, ShutdownReport,
-    StartError, Status, Timing, TimingReport, Token, TokenError, TokenId, TokenState, Weight,
-    WorkerInfo, cancelled, flush, get_all, join_all,
+    Body, Call, DeadlockCause, Entered, Explanation, Failure, FailureKind, Full, Handle, JoinAll,
+    KillOnDrop, KillReason, Killer, Operation, Panic, RejectCause, Rejection, SHUTDOWN_GRACE,
+    Scope, ShutdownReport, StartError, Status, StuckThread, Timing, TimingReport, Token,
+    TokenError, TokenId, TokenState, Weight, WorkerInfo, cancelled, flush, get_all, join_all,
 };
 
 /// The README's example, compiled and run as a documentation test.

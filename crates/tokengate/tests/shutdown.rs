@@ -32,6 +32,12 @@ fn killed<T, E>(result: &Result<T, TokenError<E>>) -> bool {
     matches!(result, Err(TokenError::Killed { .. }))
 }
 
+/// Checks that a body which executed at the end has returned, or was cancelled by a shutdown.
+fn ended(token: Token<()>) {
+    let result = outcome(token);
+    assert!(result.is_ok() || killed(&result), "{result:?}");
+}
+
 /// Holds every worker until its gate stops: then the calls of a body are rejected.
 fn hold_until_the_stop(gate: &Gate) -> Vec<Token<()>> {
     let plan = gate.plan();
@@ -114,9 +120,7 @@ impl Outstanding {
 
     fn check(self) {
         assert_eq!(self.census.made(), 10_000);
-        for token in self.held {
-            value(token);
-        }
+        self.held.into_iter().for_each(ended);
         for (what, tokens) in [("queued", self.queued), ("suspended", self.suspended)] {
             let unresolved = tokens.iter().filter(|token| !token.is_finished()).count();
             assert_eq!(unresolved, 0, "{what} tokens without an outcome");
@@ -299,7 +303,7 @@ fn who_waits_for_room_is_rejected() {
         assert!(elsewhere(|| thread.join().unwrap()), "form {form}");
     }
     assert!(killed(&outcome(queued)));
-    held.into_iter().for_each(value);
+    held.into_iter().for_each(ended);
 }
 
 #[test]
@@ -420,7 +424,7 @@ fn what_a_killed_body_calls_when_it_is_dropped_is_rejected() {
     for wish in wishes {
         assert!(rejected(&outcome(wish)));
     }
-    held.into_iter().for_each(value);
+    held.into_iter().for_each(ended);
 }
 
 #[test]

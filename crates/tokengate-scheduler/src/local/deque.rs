@@ -83,6 +83,13 @@ mod modelled {
             self.0.is_empty()
         }
 
+        pub(crate) fn steal(&self) -> Steal {
+            match self.0.change(VecDeque::pop_front) {
+                Some(runnable) => Steal::Success(runnable),
+                None => Steal::Empty,
+            }
+        }
+
         pub(crate) fn steal_batch_and_pop(&self, to: &Deque) -> Steal {
             let half = |content: &mut VecDeque<Runnable>| {
                 let half = content.len().div_ceil(2);

@@ -33,6 +33,11 @@ impl Sleeper {
     pub(crate) fn index(&self) -> usize {
         self.index
     }
+
+    /// Parks until it is given a permit, without being in the list.
+    pub(crate) fn park(&self) {
+        self.parker.park();
+    }
 }
 
 impl Sleepers {
@@ -80,7 +85,7 @@ impl Sleepers {
     }
 
     /// Takes the worker off the list; `false` if somebody has called it already.
-    fn withdraw(&self, index: usize) -> bool {
+    pub(crate) fn withdraw(&self, index: usize) -> bool {
         let mut parked = lock(&self.parked);
         let Some(place) = parked.iter().rposition(|&parked| parked == index) else {
             return false;
@@ -110,6 +115,11 @@ impl Sleepers {
             self.unparkers[index].unpark();
         }
         called.is_some()
+    }
+
+    /// Gives this worker a permit to go on; for one that parks by [`Sleeper::park`].
+    pub(crate) fn unpark(&self, index: usize) {
+        self.unparkers[index].unpark();
     }
 
     /// Unparks all of them.

@@ -102,7 +102,9 @@ const fn result_offset<R>() -> usize {
 /// The domain a token was routed to, and how far it came, as the scheduler last wrote it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Place {
-    /// The domain's index, counted from 0; none before routing.
+    /// A number that tells the schedulers of a process apart; whatever they agreed upon.
+    pub gate: u16,
+    /// The domain's index, counted from 0; none before routing. At most [`Place::MAX_DOMAIN`].
     pub domain: Option<u16>,
     /// Whether it was posted to a mailbox.
     pub published: bool,
@@ -112,16 +114,28 @@ pub struct Place {
 
 const PUBLISHED: u32 = 1 << 31;
 const CREDIT: u32 = 1 << 30;
+const DOMAIN_SHIFT: u32 = 16;
+const DOMAIN_BITS: u32 = 14;
 
 impl Place {
+    /// The largest index of a domain that a place can hold.
+    pub const MAX_DOMAIN: u16 = (1 << DOMAIN_BITS) - 2;
+
     fn pack(self) -> u32 {
-        let domain = self.domain.map_or(0, |domain| u32::from(domain) + 1);
-        domain | if self.published { PUBLISHED } else { 0 } | if self.credit { CREDIT } else { 0 }
+        let domain = self.domain.map_or(0, |domain| {
+            debug_assert!(domain <= Self::MAX_DOMAIN);
+            u32::from(domain) + 1
+        });
+        u32::from(self.gate)
+            | domain << DOMAIN_SHIFT
+            | if self.published { PUBLISHED } else { 0 }
+            | if self.credit { CREDIT } else { 0 }
     }
 
     fn unpack(word: u32) -> Self {
-        let domain = word & !(PUBLISHED | CREDIT);
+        let domain = (word >> DOMAIN_SHIFT) & ((1 << DOMAIN_BITS) - 1);
         Self {
+            gate: word as u16,
             domain: domain.checked_sub(1).map(|domain| domain as u16),
             published: word & PUBLISHED != 0,
             credit: word & CREDIT != 0,

@@ -63,14 +63,8 @@ where
     if !header.state.start() {
         return Ran::Tombstone;
     }
-    let call = || {
-        // SAFETY: the start was claimed (and obligation 2).
-        unsafe { call_body::<F, T, E>(cell, present) }
-    };
-    let returned = match present {
-        Some(present) => present.nest(call),
-        None => call(),
-    };
+    // SAFETY: the start was claimed (and obligation 2).
+    let returned = unsafe { call_body::<F, T, E>(cell, present) };
     // SAFETY: the body was moved out; `complete_watched` does not release, and nothing else does.
     unsafe { finish(cell, returned, home, State::complete_watched, |_| {}) }
 }
@@ -95,14 +89,11 @@ where
         // SAFETY: the stage holds the body, and the claim made it ours to move out.
         unsafe { stage.cast::<F>().read() }
     });
-    if let Some(present) = present {
-        present.enter(cell);
+    let call = || context::enter(cell, || catch_unwind(AssertUnwindSafe(body)));
+    match present {
+        Some(present) => present.during(cell, call),
+        None => call(),
     }
-    let returned = context::enter(cell, || catch_unwind(AssertUnwindSafe(body)));
-    if let Some(present) = present {
-        present.leave(cell);
-    }
-    returned
 }
 
 /// Stores what the body gave, resolves, wakes, and lets go of the runnable half.

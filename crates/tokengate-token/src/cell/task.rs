@@ -87,26 +87,23 @@ where
         return Ran::Tombstone;
     }
     let future = run::stage_of::<Result<T, E>>(cell).cast::<F>();
-    if let Some(present) = present {
-        present.enter(cell);
-    }
-    let polled = context::enter(cell, || {
-        header.stage.with_mut(|_| {
-            // SAFETY: the vtable's functions uphold what a waker needs; the execution's reference
-            // outlives this borrowed one, which is not dropped.
-            let waker = ManuallyDrop::new(unsafe { Waker::from_raw(raw_waker(cell)) });
-            let mut context = Context::from_waker(&waker);
-            catch_unwind(AssertUnwindSafe(|| {
-                // SAFETY: the stage holds the future (obligation 2), ours while `RUNNING` is.
-                let future = unsafe { &mut *future.as_ptr() };
-                // SAFETY: it is not moved from here until it is dropped in place.
-                unsafe { Pin::new_unchecked(future) }.poll(&mut context)
-            }))
-        })
-    });
-    if let Some(present) = present {
-        present.leave(cell);
-    }
+    let poll = || {
+        // SAFETY: the vtable's functions uphold what a waker needs; the execution's reference
+        // outlives this borrowed one, which is not dropped.
+        let waker = ManuallyDrop::new(unsafe { Waker::from_raw(raw_waker(cell)) });
+        let mut context = Context::from_waker(&waker);
+        catch_unwind(AssertUnwindSafe(|| {
+            // SAFETY: the stage holds the future (obligation 2), ours while `RUNNING` is.
+            let future = unsafe { &mut *future.as_ptr() };
+            // SAFETY: it is not moved from here until it is dropped in place.
+            unsafe { Pin::new_unchecked(future) }.poll(&mut context)
+        }))
+    };
+    let poll = || context::enter(cell, || header.stage.with_mut(|_| poll()));
+    let polled = match present {
+        Some(present) => present.during(cell, poll),
+        None => poll(),
+    };
     let returned = match polled {
         // SAFETY: the half and the future are ours.
         Ok(Poll::Pending) => return unsafe { suspend(cell, home) },

@@ -1,0 +1,72 @@
+//! What a worker does when a body blocks on tokens: run them, or let a spare take its place.
+//!
+//! Called by the token crate's waits through a hook that each worker's thread installs. Keeps: only
+//! the awaited tokens run on the waiter's stack, and a domain has as many hands as before.
+#![doc = include_str!("README.md")]
+
+mod spares;
+
+use tokengate_token::{DeadlockCause, Startable, Wait};
+
+pub(crate) use spares::{Engaged, Spares};
+
+use crate::on_worker::OnWorker;
+use crate::scheduler;
+use crate::thread;
+
+/// How many inline bodies may be on one stack.
+const MAX_FRAMES: u32 = 128;
+
+/// The hook of a worker's thread.
+pub(crate) fn wait_on_worker(wait: &mut Wait<'_>) -> Result<(), DeadlockCause> {
+    match thread::on_worker() {
+        Some(worker) => worker.wait(wait),
+        // The worker has ended; what is left runs no bodies.
+        None => {
+            wait.park();
+            Ok(())
+        }
+    }
+}
+
+impl OnWorker {
+    fn wait(&self, wait: &mut Wait<'_>) -> Result<(), DeadlockCause> {
+        if !wait.has_limit() {
+            wait.each_startable(|token| self.run_inline(token));
+        }
+        if wait.is_over() || wait.linger() {
+            return Ok(());
+        }
+        let engaged = match self.domain.spares.engage(&self.domain.sleepers) {
+            Engaged::Done => true,
+            Engaged::Start(sleeper) => scheduler::start_spare(self, sleeper),
+            Engaged::Exhausted => false,
+            Engaged::Closed => {
+                self.end_queued();
+                wait.park();
+                return Ok(());
+            }
+        };
+        if !engaged {
+            return Err(DeadlockCause::SparesExhausted);
+        }
+        wait.park();
+        self.domain.spares.disengage(&self.domain.sleepers);
+        Ok(())
+    }
+
+    fn run_inline(&self, token: Startable<'_>) {
+        let place = token.place();
+        let here =
+            place.gate == self.shared.slot.number() && place.domain == Some(self.domain.index);
+        let frames = self.frames.get();
+        if !here || frames >= MAX_FRAMES {
+            return;
+        }
+        self.frames.set(frames + 1);
+        let submitted_ns = token.submitted();
+        let ran = self.observe(submitted_ns, || token.run(&self.home, &self.present));
+        self.frames.set(frames);
+        self.count(&ran);
+    }
+}

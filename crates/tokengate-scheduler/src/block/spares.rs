@@ -1,0 +1,154 @@
+//! The spares of a domain: who is fresh, engaged or idle.
+//!
+//! Called by blocked workers and by the spares themselves. Keeps the table in `README.md`. It starts
+//! no thread; the answer says when one is to be started.
+
+use crate::sleep::{Sleeper, Sleepers};
+use crate::sync::atomic::AtomicUsize;
+use crate::sync::atomic::Ordering::Relaxed;
+use crate::sync::{Mutex, lock};
+
+/// The spares of one domain.
+pub(crate) struct Spares {
+    /// Retirements that no spare has seen yet; written under the lock.
+    retirements: AtomicUsize,
+    /// How many are engaged; written under the lock.
+    engaged: AtomicUsize,
+    state: Mutex<State>,
+}
+
+struct State {
+    fresh: Vec<Sleeper>,
+    engaged: Vec<usize>,
+    idle: Vec<usize>,
+    closed: bool,
+}
+
+/// What came of an engagement.
+#[must_use]
+pub(crate) enum Engaged {
+    /// A spare takes part that did not before, or one that would have gone idle stays.
+    Done,
+    /// This one is engaged, and needs its thread.
+    Start(Sleeper),
+    /// All are engaged.
+    Exhausted,
+    /// The scheduler stops.
+    Closed,
+}
+
+impl Spares {
+    /// With the sleepers of threads that may be started.
+    pub(crate) fn new(fresh: Vec<Sleeper>) -> Self {
+        Self {
+            retirements: AtomicUsize::new(0),
+            engaged: AtomicUsize::new(0),
+            state: Mutex::new(State {
+                fresh,
+                engaged: Vec::new(),
+                idle: Vec::new(),
+                closed: false,
+            }),
+        }
+    }
+
+    /// How many spares are engaged.
+    #[inline]
+    pub(crate) fn engaged(&self) -> usize {
+        // Relaxed: a hint, or read under the sleepers' lock after what changed it.
+        self.engaged.load(Relaxed)
+    }
+
+    /// Whether a spare that takes part should see if it is to go idle.
+    #[inline]
+    pub(crate) fn has_retirement(&self) -> bool {
+        // Relaxed: `retire` decides, under the lock.
+        self.retirements.load(Relaxed) > 0
+    }
+
+    /// A thread of the domain is about to block.
+    pub(crate) fn engage(&self, sleepers: &Sleepers) -> Engaged {
+        let mut state = lock(&self.state);
+        if state.closed {
+            return Engaged::Closed;
+        }
+        let retirements = self.retirements.load(Relaxed);
+        if retirements > 0 {
+            self.retirements.store(retirements - 1, Relaxed);
+            return Engaged::Done;
+        }
+        if let Some(index) = state.idle.pop() {
+            self.enlist(&mut state, index);
+            sleepers.unpark(index);
+            return Engaged::Done;
+        }
+        match state.fresh.pop() {
+            Some(sleeper) => {
+                self.enlist(&mut state, sleeper.index());
+                Engaged::Start(sleeper)
+            }
+            None => Engaged::Exhausted,
+        }
+    }
+
+    /// The thread of a fresh spare could not be started.
+    pub(crate) fn not_started(&self, index: usize) {
+        self.discharge(&mut lock(&self.state), index);
+    }
+
+    /// A wait is over.
+    pub(crate) fn disengage(&self, sleepers: &Sleepers) {
+        let mut state = lock(&self.state);
+        if state.closed {
+            return;
+        }
+        let asleep = state
+            .engaged
+            .iter()
+            .rposition(|&index| sleepers.withdraw(index));
+        match asleep {
+            Some(place) => {
+                let index = state.engaged[place];
+                self.discharge(&mut state, index);
+                state.idle.push(index);
+            }
+            None => {
+                let retirements = self.retirements.load(Relaxed);
+                self.retirements.store(retirements + 1, Relaxed);
+            }
+        }
+    }
+
+    /// Makes this spare idle, if there is a retirement; whether it is. Then it passes on what it
+    /// was unparked for, and parks.
+    pub(crate) fn retire(&self, index: usize) -> bool {
+        let mut state = lock(&self.state);
+        let retirements = self.retirements.load(Relaxed);
+        if state.closed || retirements == 0 {
+            return false;
+        }
+        self.retirements.store(retirements - 1, Relaxed);
+        self.discharge(&mut state, index);
+        state.idle.push(index);
+        true
+    }
+
+    /// The scheduler stops: idle spares are unparked to end, and none goes idle any more.
+    pub(crate) fn close(&self, sleepers: &Sleepers) {
+        let mut state = lock(&self.state);
+        state.closed = true;
+        for index in std::mem::take(&mut state.idle) {
+            sleepers.unpark(index);
+        }
+    }
+
+    fn enlist(&self, state: &mut State, index: usize) {
+        state.engaged.push(index);
+        self.engaged.store(state.engaged.len(), Relaxed);
+    }
+
+    fn discharge(&self, state: &mut State, index: usize) {
+        state.engaged.retain(|&engaged| engaged != index);
+        self.engaged.store(state.engaged.len(), Relaxed);
+    }
+}

@@ -1,0 +1,151 @@
+//! What a worker's thread knows while a body runs: reachable from the calls of that body.
+//!
+//! Shared by the worker's loop, the submit path and blocking waits, all on the same thread. The loop
+//! itself is `worker.rs`.
+
+use std::cell::Cell;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokengate_token::{Home, Present, Ran, Runnable};
+
+use crate::clock;
+use crate::config::WorkerInfo;
+use crate::domain::{Domain, SHUT_DOWN};
+use crate::local::LocalQueue;
+use crate::shared::Shared;
+use crate::timing::Recorder;
+
+/// With sampled timing the CPU time of one in so many timed tokens is measured.
+const CPU_TIME_EVERY: u32 = 16;
+
+/// A worker or spare, as its thread sees it.
+pub(crate) struct OnWorker {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) domain: Arc<Domain>,
+    pub(crate) home: Arc<dyn Home>,
+    pub(crate) info: WorkerInfo,
+    /// Index of its core's mailbox in the domain.
+    pub(crate) core: usize,
+    /// Index of its sleeper: workers first, then spares.
+    pub(crate) index: usize,
+    /// None for spares.
+    pub(crate) queue: Option<LocalQueue>,
+    pub(crate) recorder: Arc<Recorder>,
+    pub(crate) present: Arc<Present>,
+    /// Inline bodies on this stack.
+    pub(crate) frames: Cell<u32>,
+    until_cpu: Cell<u32>,
+}
+
+impl OnWorker {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        domain: Arc<Domain>,
+        info: WorkerInfo,
+        core: usize,
+        index: usize,
+        queue: Option<LocalQueue>,
+    ) -> Self {
+        let (recorder, present) = shared.join();
+        Self {
+            home: domain.clone(),
+            shared,
+            domain,
+            info,
+            core,
+            index,
+            queue,
+            recorder,
+            present,
+            frames: Cell::new(0),
+            until_cpu: Cell::new(CPU_TIME_EVERY),
+        }
+    }
+
+    /// Puts a runnable of the domain into the own queue; gives it back if this is a spare.
+    #[inline]
+    pub(crate) fn push(&self, runnable: Runnable) -> Result<(), Runnable> {
+        match &self.queue {
+            Some(queue) => self.domain.push_own(queue, runnable),
+            None => return Err(runnable),
+        }
+        Ok(())
+    }
+
+    /// From the mailboxes, then from siblings: one to run.
+    pub(crate) fn find(&self) -> Option<Runnable> {
+        match &self.queue {
+            Some(queue) => {
+                self.domain.drain(self.core, queue);
+                let drained = queue.pop();
+                drained.or_else(|| self.domain.steal(self.index, queue))
+            }
+            None => self.domain.take_one(self.core),
+        }
+    }
+
+    /// Kills all that can be found in the domain.
+    pub(crate) fn end_queued(&self) {
+        while let Some(runnable) = self
+            .queue
+            .as_ref()
+            .and_then(LocalQueue::pop)
+            .or_else(|| self.find())
+        {
+            self.shared.count_purged();
+            runnable.kill(SHUT_DOWN);
+        }
+    }
+
+    /// Counts what came of a token.
+    #[inline]
+    pub(crate) fn count(&self, ran: &Ran) {
+        match ran {
+            Ran::Completed => self.recorder.finished(false),
+            Ran::Failed | Ran::Panicked => self.recorder.finished(true),
+            _ => {}
+        }
+    }
+
+    /// Calls `run`, and times it if the token is a timed one.
+    #[inline]
+    pub(crate) fn observe(&self, submitted_ns: Option<u64>, run: impl FnOnce() -> Ran) -> Ran {
+        match submitted_ns {
+            None => run(),
+            Some(submitted_ns) => self.time(submitted_ns, run),
+        }
+    }
+
+    #[cold]
+    fn time(&self, submitted_ns: u64, run: impl FnOnce() -> Ran) -> Ran {
+        let cpu_before = self.is_time_for_cpu().then(clock::thread_cpu).flatten();
+        let start_ns = clock::now_ns();
+        let ran = run();
+        let end_ns = clock::now_ns();
+        let cpu = cpu_before.and_then(|before| {
+            let after = clock::thread_cpu()?;
+            Some(after.saturating_sub(before))
+        });
+        if !matches!(ran, Ran::Tombstone) {
+            self.recorder
+                .ran(Duration::from_nanos(end_ns - start_ns), cpu);
+        }
+        if matches!(ran, Ran::Completed | Ran::Failed | Ran::Panicked) {
+            self.recorder.resolved(end_ns.saturating_sub(submitted_ns));
+        }
+        ran
+    }
+
+    /// Whether the CPU time of this timed token is measured: a system call, some 20 times what the
+    /// other clock costs.
+    fn is_time_for_cpu(&self) -> bool {
+        let left = self
+            .until_cpu
+            .get()
+            .checked_sub(1)
+            .unwrap_or(CPU_TIME_EVERY - 1);
+        self.until_cpu.set(left);
+        left == 0 || self.shared.stride == 1
+    }
+}

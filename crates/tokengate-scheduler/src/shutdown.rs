@@ -1,0 +1,111 @@
+//! The end of a scheduler that may not wait for ever: purge, cancel, and a report.
+//!
+//! Called by `Scheduler::shutdown` after the drain. Keeps: every handle resolves though a body never
+//! returns, and no call is lost that comes too late.
+
+use std::time::{Duration, Instant};
+
+use tokengate_token::Operation;
+
+use crate::domain::SHUT_DOWN;
+use crate::shared::Shared;
+
+/// How long a shutdown waits for the bodies that it has cancelled.
+pub const SHUTDOWN_GRACE: Duration = Duration::from_secs(1);
+
+/// How a shutdown went.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ShutdownReport {
+    /// Everything had finished in time.
+    pub drained: bool,
+    /// How many tokens were killed before they started, or when they were to be polled again.
+    pub purged: usize,
+    /// How many tokens were killed while their bodies executed.
+    pub cancelled: usize,
+    /// The threads whose bodies did not return; each ends after its body, should that return.
+    pub stuck: Vec<StuckThread>,
+}
+
+/// A thread that did not end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct StuckThread {
+    /// The thread's name.
+    pub thread: String,
+    /// The labels of the operations whose bodies are on its stack, the innermost first.
+    pub operations: Vec<&'static str>,
+}
+
+/// Purges, cancels, and waits for the threads to end, for the grace at most.
+pub(crate) fn end(shared: &Shared, drained: bool, on_own_worker: bool) -> ShutdownReport {
+    shared.stop();
+    let mut cancelled = 0;
+    let mut stuck = Vec::new();
+    if !on_own_worker {
+        let deadline = Instant::now() + SHUTDOWN_GRACE;
+        loop {
+            // Again each time: a body that returned may have let another one in.
+            purge(shared);
+            let executing = cancel(shared);
+            cancelled += executing.cancelled;
+            stuck = executing.threads;
+            let now = Instant::now();
+            if shared.wait_for_end(deadline.min(now + SHUTDOWN_GRACE / 16)) {
+                stuck.clear();
+                break;
+            }
+            if deadline <= now {
+                break;
+            }
+        }
+        // What comes from now on is refused, though a stuck thread keeps its domain open.
+        for domain in &shared.domains {
+            domain.close();
+        }
+    }
+    ShutdownReport {
+        drained,
+        purged: shared.purged(),
+        cancelled,
+        stuck,
+    }
+}
+
+/// Kills what has not started, and what is suspended, in all domains.
+///
+/// The workers do the same; this reaches the queues of those that are held up in a body.
+fn purge(shared: &Shared) {
+    for domain in &shared.domains {
+        domain.kill_suspended();
+        while let Some(runnable) = domain.take_one(0) {
+            shared.count_purged();
+            runnable.kill(SHUT_DOWN);
+        }
+    }
+}
+
+struct Executing {
+    cancelled: usize,
+    threads: Vec<StuckThread>,
+}
+
+/// Kills the tokens whose bodies execute.
+fn cancel(shared: &Shared) -> Executing {
+    let mut executing = Executing {
+        cancelled: 0,
+        threads: Vec::new(),
+    };
+    for member in shared.members() {
+        let killed = member.present.kill(SHUT_DOWN);
+        executing.cancelled += killed.claimed;
+        if !killed.present.is_empty() {
+            let labels = killed.present.iter().copied().map(Operation::label);
+            executing.threads.push(StuckThread {
+                thread: member.thread_name,
+                operations: labels.collect(),
+            });
+        }
+    }
+    executing
+}
