@@ -111,6 +111,13 @@ impl Call {
         assert_eq!(self.counts(), (1, 1, 1));
     }
 
+    /// Nothing of it is left, whether it ran or not.
+    pub(crate) fn assert_gone(&self) {
+        let (runs, bodies, results) = self.counts();
+        assert!(runs <= 1);
+        assert_eq!((bodies, results), (1, runs));
+    }
+
     /// It did not run, and nothing of it is left.
     pub(crate) fn assert_never_ran(&self) {
         assert_eq!(self.counts(), (0, 1, 0));
