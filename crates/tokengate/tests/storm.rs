@@ -205,8 +205,11 @@ impl Caller {
 
     /// A body that calls: one child is awaited, one let go.
     fn with_children(&mut self, value: u64, argument: Member) -> Call {
-        let (gate, census, outcomes) =
-            (self.gate.clone(), self.census.clone(), self.outcomes.clone());
+        let (gate, census, outcomes) = (
+            self.gate.clone(),
+            self.census.clone(),
+            self.outcomes.clone(),
+        );
         self.gate.try_spawn_async("parent", async move {
             let child = |value| {
                 let (argument, census) = (census.member(), census.clone());
@@ -246,6 +249,7 @@ impl Caller {
 
     fn let_go(&mut self) {
         let (_, token) = self.take();
+        end_never(&token);
         drop(token);
         Outcomes::add(&self.outcomes.let_go);
     }
@@ -268,9 +272,7 @@ impl Caller {
 
     fn wait_for_one(&mut self) {
         let (value, token) = self.take();
-        if token.operation().label() == "never" {
-            token.kill("it would never end");
-        }
+        end_never(&token);
         self.outcomes.read(value, token.get());
     }
 
@@ -294,11 +296,7 @@ impl Caller {
     fn settle_all(&mut self) {
         let open = std::mem::take(&mut self.open);
         let (values, tokens): (Vec<u64>, Vec<Call>) = open.into_iter().unzip();
-        for token in &tokens {
-            if token.operation().label() == "never" {
-                token.kill("it would never end");
-            }
-        }
+        tokens.iter().for_each(end_never);
         let results = if self.random.one_in(2) {
             get_all(tokens)
         } else {
@@ -307,6 +305,13 @@ impl Caller {
         for (value, result) in values.into_iter().zip(results) {
             self.outcomes.read(value, result);
         }
+    }
+}
+
+/// Kills a token that nothing else would end.
+fn end_never(token: &Call) {
+    if token.operation().label() == "never" {
+        token.kill("it would never end");
     }
 }
 
@@ -376,10 +381,20 @@ fn storm(seed: u64, in_the_middle: bool) {
          killed, {rejected} rejected, {let_go} let go"
     );
     let sum = values + errors + panics + killed + rejected + let_go;
-    assert_eq!(sum, made, "seed {seed}: an outcome is missing, or came twice");
+    assert_eq!(
+        sum, made,
+        "seed {seed}: an outcome is missing, or came twice"
+    );
     assert!(made >= THREADS * CALLS && values > 0 && killed > 0);
-    assert!(rejected > 0 || !in_the_middle, "seed {seed}: the end came too late");
-    assert_eq!(census.alive(), 0, "seed {seed}: something of a body is left");
+    assert!(
+        rejected > 0 || !in_the_middle,
+        "seed {seed}: the end came too late"
+    );
+    assert_eq!(
+        census.alive(),
+        0,
+        "seed {seed}: something of a body is left"
+    );
 }
 
 fn end(gate: Gate, seed: u64, limit: Duration) {

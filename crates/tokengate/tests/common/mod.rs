@@ -157,6 +157,7 @@ pub(crate) struct Census {
 }
 
 /// A value that its census counts.
+#[derive(Debug)]
 pub(crate) struct Member(Arc<AtomicUsize>);
 
 impl Census {
