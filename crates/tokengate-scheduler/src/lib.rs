@@ -16,7 +16,7 @@
 //! | parked workers | `sleep/` |
 //! | execution | `worker.rs`, `on_worker.rs`, `local/` |
 //! | bodies that wait | `block/` |
-//! | figures | `timing.rs` |
+//! | figures | `timing.rs`, `sampling.rs` |
 //! | start and end | `config.rs`, `topology/`, `scheduler.rs`, `shared.rs` |
 
 #![forbid(unsafe_code)]
@@ -40,6 +40,7 @@ pub mod model;
 mod on_worker;
 mod pin;
 mod router;
+mod sampling;
 mod scheduler;
 mod shared;
 mod shutdown;

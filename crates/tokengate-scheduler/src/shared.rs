@@ -16,6 +16,7 @@ use crate::admission::Admission;
 use crate::config::{Config, Full, Hooks, Reactor};
 use crate::domain::{Domain, all_quiet};
 use crate::router::Router;
+use crate::sampling;
 use crate::slot::GateSlot;
 use crate::timing::Recorder;
 use crate::topology::Plan;
@@ -39,6 +40,8 @@ pub(crate) struct Shared {
     pub(crate) admission: Admission,
     pub(crate) full: Full,
     pub(crate) stride: u32,
+    /// See [`sampling::step`].
+    pub(crate) sample_step: u64,
     /// One for each worker and spare that was ever started.
     members: Mutex<Vec<Member>>,
     /// Spares' threads, to be waited for at the end.
@@ -88,6 +91,7 @@ impl Shared {
             admission: Admission::new(capacity),
             full: config.full,
             stride: config.timing.stride(),
+            sample_step: sampling::step(config.timing.stride()),
             members: Mutex::default(),
             spare_threads: Mutex::default(),
             stack_size_bytes: config.thread_stack_size_bytes,

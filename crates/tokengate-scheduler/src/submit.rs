@@ -79,7 +79,7 @@ fn publish<B: Body>(
     credit: bool,
 ) -> Token<B::Output, B::Error> {
     let (token, runnable) = create(call.operation, body);
-    if thread.is_timed(gate.stride) {
+    if thread.sampling.is_next(gate.sample_step) {
         runnable.set_submitted(clock::now_ns());
     }
     let position = gate

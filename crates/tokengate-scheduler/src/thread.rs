@@ -17,6 +17,7 @@ use crate::domain::Domain;
 use crate::entered::EnteredGates;
 use crate::on_worker::OnWorker;
 use crate::router::Rotation;
+use crate::sampling::Sampling;
 use crate::shared::Shared;
 
 thread_local! {
@@ -28,9 +29,8 @@ pub(crate) struct ThreadState {
     pub(crate) entered: EnteredGates,
     pub(crate) rotation: Rotation,
     pub(crate) batches: Batches,
+    pub(crate) sampling: Sampling,
     credits: Credits,
-    until_timed: Cell<u32>,
-    random: Cell<u32>,
     worker: RefCell<Option<Rc<OnWorker>>>,
 }
 
@@ -40,9 +40,8 @@ impl ThreadState {
             entered: EnteredGates::default(),
             rotation: Rotation::new(),
             batches: Batches::default(),
+            sampling: Sampling::new(),
             credits: Credits::default(),
-            until_timed: Cell::new(0),
-            random: Cell::new(1),
             worker: RefCell::new(None),
         }
     }
@@ -74,34 +73,6 @@ impl ThreadState {
             credits.gate.replace(Arc::downgrade(gate));
         }
         credits.left.set(credits.left.get() + drawn);
-    }
-
-    /// Whether the next token is one to time, with one in `stride` timed; 0 is none.
-    #[inline]
-    pub(crate) fn is_timed(&self, stride: u32) -> bool {
-        if stride == 0 {
-            return false;
-        }
-        let left = self.until_timed.get();
-        if left > 1 {
-            self.until_timed.set(left - 1);
-            return false;
-        }
-        self.until_timed.set(self.next_distance(stride));
-        true
-    }
-
-    /// A number of calls that is the stride on average: a fixed distance would be in step with the
-    /// rotation, and time the tokens of some cores only.
-    #[cold]
-    fn next_distance(&self, stride: u32) -> u32 {
-        // A linear congruential generator modulo 2^32; the constants are from Numerical Recipes.
-        let random = self.random.get();
-        let random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        self.random.set(random);
-        // From 1 to 2 * stride - 1, each equally likely; the high bits are the good ones.
-        let spread = u64::from(stride) * 2 - 1;
-        ((u64::from(random) * spread) >> 32) as u32 + 1
     }
 
     /// Puts the runnable into this thread's own queue, if it is a worker of the domain.

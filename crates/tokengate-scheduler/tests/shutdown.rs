@@ -8,7 +8,10 @@ use std::thread;
 use std::time::Duration;
 
 use common::{LONG, OP, OnDrop, door, get, lone_workers, one_worker, start};
-use tokengate_scheduler::{Async, Config, Handle, Plain, Refused, RejectCause, TokenError};
+use tokengate_scheduler::topology::WeightRanges;
+use tokengate_scheduler::{
+    Async, Call, Config, Handle, Plain, Refused, RejectCause, Token, TokenError, Weight,
+};
 
 #[test]
 fn a_shutdown_lets_everything_finish_that_was_called_before() {
@@ -70,14 +73,14 @@ fn a_shutdown_whose_time_is_over_kills_the_rest() {
     door.wait_for_body();
     let queued = handle.spawn(&OP, || ());
     let ender = thread::spawn(move || scheduler.shutdown(Duration::ZERO));
-    // The queued one is killed by the worker, which is in the body until the door opens.
-    while !handle.is_closed() {
-        thread::yield_now();
+    // Resolved though the body has not returned.
+    for token in [running, queued] {
+        assert!(matches!(get(token), Err(TokenError::Killed { .. })));
     }
     door.open();
-    assert!(!ender.join().unwrap().drained);
-    assert!(get(running).is_ok(), "bodies that execute are waited for");
-    assert!(matches!(get(queued), Err(TokenError::Killed { .. })));
+    let report = ender.join().unwrap();
+    assert!(!report.drained);
+    assert_eq!((report.purged, report.cancelled), (1, 1));
 }
 
 #[test]
@@ -204,14 +207,18 @@ fn a_shutdown_in_a_body_of_its_own_does_not_wait_for_that_body() {
 
 #[test]
 fn a_body_may_wait_for_room_while_the_scheduler_drains() {
+    // Heavy calls lean to the first domain, medium ones use the second only.
     let scheduler = start(Config {
         capacity: Some(1),
+        ranges: WeightRanges::strict(),
         ..lone_workers(2)
     });
     let handle = scheduler.handle().clone();
+    let heavy = Call::new(&OP).with_weight(Weight::Heavy);
     let [(parent_door, parent_held), (other_door, other_held)] = [door(), door()];
+    let other = handle.spawn(heavy, move || other_held.wait());
+    other_door.wait_for_body();
     let caller = handle.clone();
-    let (freed, free) = channel::<()>();
     let parent = handle.spawn(&OP, move || {
         parent_held.wait();
         let Refused { body, cause } = caller.try_submit(&OP, Plain::new(|| 7)).unwrap_err();
@@ -219,26 +226,20 @@ fn a_body_may_wait_for_room_while_the_scheduler_drains() {
         let helper = thread::spawn(move || {
             // Gives the wait below a chance to begin; nothing depends on whether it does.
             thread::sleep(Duration::from_millis(30));
-            freed.send(()).unwrap();
+            other_door.open();
         });
-        let child = caller
-            .submit_timeout(&OP, body, LONG)
-            .map_err(|refused| refused.cause);
+        let child = caller.submit_timeout(&OP, body, LONG);
         helper.join().unwrap();
-        child.map(|child| child.detach())
+        child.map(Token::detach).map_err(|refused| refused.cause)
     });
     parent_door.wait_for_body();
-    let other = handle.spawn(&OP, move || other_held.wait());
-    other_door.wait_for_body();
-    // Takes the only credit until one of the two workers is free.
-    let waiting = handle.spawn(&OP, || ());
+    // Takes the only credit, and has to wait for the other body.
+    let waiting = handle.spawn(heavy, || ());
     let ender = thread::spawn(move || scheduler.shutdown(LONG));
     while !handle.is_closed() {
         thread::yield_now();
     }
     parent_door.open();
-    free.recv_timeout(LONG).unwrap();
-    other_door.open();
     assert_eq!(get(parent).unwrap(), Ok(()));
     assert!(get(other).is_ok() && get(waiting).is_ok());
     assert!(ender.join().unwrap().drained);
