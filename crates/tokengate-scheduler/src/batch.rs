@@ -7,6 +7,8 @@
 use std::cell::{Cell, RefCell};
 use std::mem;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
 
 use tokengate_token::{Place, Runnable, RunnableList, set_before_wait};
 
@@ -29,6 +31,37 @@ struct Batch {
     gate: Arc<Shared>,
     /// One for each core, newest at the front.
     lists: Vec<RunnableList>,
+    /// How many calls the lists hold, for a shutdown to report. Written by this thread.
+    deferred: Arc<AtomicUsize>,
+}
+
+impl Batch {
+    fn open(gate: &Arc<Shared>) -> Self {
+        let lists = (0..gate.core_count()).map(|_| RunnableList::new());
+        Self {
+            gate: gate.clone(),
+            lists: lists.collect(),
+            deferred: gate.batch_opened(),
+        }
+    }
+
+    /// Adds a call for a core; how many the core has now.
+    #[inline]
+    fn push(&mut self, core: usize, runnable: Runnable) -> usize {
+        // Relaxed, as in `take`: a figure, and no other thread writes it.
+        let deferred = self.deferred.load(Relaxed);
+        self.deferred.store(deferred + 1, Relaxed);
+        let list = &mut self.lists[core];
+        list.push_front(runnable);
+        list.len()
+    }
+
+    fn take(&mut self, core: usize) -> RunnableList {
+        let list = mem::take(&mut self.lists[core]);
+        let deferred = self.deferred.load(Relaxed);
+        self.deferred.store(deferred - list.len(), Relaxed);
+        list
+    }
 }
 
 impl Batches {
@@ -57,9 +90,9 @@ impl Batches {
             published: false,
             ..runnable.place()
         });
-        let list = &mut batch.lists[position.flat_index()];
-        list.push_front(runnable);
-        Ok((list.len() >= PUBLISH_AT).then(|| mem::take(list)))
+        let core = position.flat_index();
+        let due = batch.push(core, runnable) >= PUBLISH_AT;
+        Ok(due.then(|| batch.take(core)))
     }
 
     /// The next list that holds anything, and where it goes.
@@ -67,7 +100,7 @@ impl Batches {
         let mut stack = self.stack.borrow_mut();
         stack.iter_mut().find_map(|batch| {
             let core = batch.lists.iter().position(|list| !list.is_empty())?;
-            Some((batch.gate.clone(), core, mem::take(&mut batch.lists[core])))
+            Some((batch.gate.clone(), core, batch.take(core)))
         })
     }
 }
@@ -100,11 +133,8 @@ pub(crate) fn run_in_batch<R>(gate: &Arc<Shared>, f: impl FnOnce() -> R) -> R {
         }
     }
     thread::with(|thread| {
-        let lists = (0..gate.core_count()).map(|_| RunnableList::new());
-        thread.batches.stack.borrow_mut().push(Batch {
-            gate: gate.clone(),
-            lists: lists.collect(),
-        });
+        let batch = Batch::open(gate);
+        thread.batches.stack.borrow_mut().push(batch);
         thread.batches.open.set(thread.batches.open.get() + 1);
     });
     let _scope = Scope(set_before_wait(Some(flush)));

@@ -5,7 +5,7 @@
 
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicU8, AtomicUsize};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -55,6 +55,8 @@ pub(crate) struct Shared {
     lifecycle: AtomicU8,
     /// Tokens killed at the end before they started.
     purged: AtomicUsize,
+    /// How many calls each open batch holds.
+    open_batches: Mutex<Vec<Weak<AtomicUsize>>>,
     /// Notified when a thread ends, and when a worker parks while draining.
     progress: Event,
 }
@@ -101,6 +103,7 @@ impl Shared {
             plan: Mutex::new(plan),
             lifecycle: AtomicU8::new(RUNNING),
             purged: AtomicUsize::new(0),
+            open_batches: Mutex::default(),
             progress: Event::new(),
             domains: domains.into(),
         }
@@ -205,6 +208,22 @@ impl Shared {
 
     pub(crate) fn purged(&self) -> usize {
         self.purged.load(Relaxed)
+    }
+
+    /// The counter of a batch that opens; dropping it closes the batch.
+    pub(crate) fn batch_opened(&self) -> Arc<AtomicUsize> {
+        let deferred = Arc::new(AtomicUsize::new(0));
+        let mut open = lock(&self.open_batches);
+        open.retain(|batch| batch.strong_count() > 0);
+        open.push(Arc::downgrade(&deferred));
+        deferred
+    }
+
+    /// How many calls wait in open batches, about.
+    pub(crate) fn unpublished(&self) -> usize {
+        let open = lock(&self.open_batches);
+        let open = open.iter().filter_map(Weak::upgrade);
+        open.map(|deferred| deferred.load(Relaxed)).sum()
     }
 
     /// A thread of this domain has ended, or was not started.

@@ -23,6 +23,9 @@ pub struct ShutdownReport {
     pub purged: usize,
     /// How many tokens were killed while their bodies executed.
     pub cancelled: usize,
+    /// How many calls were in open batches of other threads, about; they resolve as rejected when
+    /// those publish them, at the latest at the end of their scopes.
+    pub unpublished: usize,
     /// The threads whose bodies did not return; each ends after its body, should that return.
     pub stuck: Vec<StuckThread>,
 }
@@ -68,6 +71,7 @@ pub(crate) fn end(shared: &Shared, drained: bool, on_own_worker: bool) -> Shutdo
         drained,
         purged: shared.purged(),
         cancelled,
+        unpublished: shared.unpublished(),
         stuck,
     }
 }

@@ -329,10 +329,9 @@ fn a_batch_that_is_published_after_the_end_is_rejected() {
         })
     };
     deferred.wait();
-    assert!(
-        gate.shutdown(HANG).drained,
-        "nobody waits for an open batch"
-    );
+    let report = gate.shutdown(HANG);
+    assert!(report.drained, "nobody waits for an open batch");
+    assert_eq!(report.unpublished, 50);
     assert_eq!(census.alive(), 50);
     publish.open();
     let tokens = elsewhere(|| batch.join().unwrap());
