@@ -176,9 +176,11 @@ impl Domain {
         self.sleepers.count() > 0 && self.mailboxes.iter().all(Mailbox::is_empty)
     }
 
-    /// About how many runnables wait in its mailboxes.
-    pub(crate) fn queued(&self) -> usize {
-        self.mailboxes.iter().map(Mailbox::queued).sum()
+    /// About how many runnables are before the next one: those in its mailboxes, and one if no
+    /// worker is parked, for what they run.
+    pub(crate) fn load(&self) -> usize {
+        let queued = self.mailboxes.iter().map(Mailbox::queued).sum::<usize>();
+        queued + usize::from(self.sleepers.count() == 0)
     }
 
     /// How many were ever posted to it.

@@ -191,15 +191,25 @@ impl Range {
         let (other, margin) = if self.reserved > 0 {
             (self.own[in_turn(turn, self.reserved)], 0)
         } else {
-            // Half way round, moved by one each time it comes round.
-            let shift = self.own.len() / 2 + turn / self.own.len();
-            (self.own[(turn + shift) % self.own.len()], CLEARLY_LONGER)
+            // Not the same place in the order: as one core after the other has its turn to be the
+            // candidate, so have the others to be what it is compared with.
+            let others = self.own.len() - 1;
+            let place = in_turn(turn, self.own.len());
+            let shift = 1 + if others == 0 {
+                0
+            } else {
+                turn / self.own.len() % others
+            };
+            (self.own[(place + shift) % self.own.len()], CLEARLY_LONGER)
         };
-        let queued = |position: Position| domains[usize::from(position.domain)].queued();
-        if queued(other) + margin <= queued(candidate) {
+        let load = |position: Position| domains[usize::from(position.domain)].load();
+        if load(other) + margin <= load(candidate) {
             other
         } else {
             candidate
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,300 @@
+//! Where tokens go: ranges kept, cores used equally, lending only to the idle, comparison both ways.
+
+use std::collections::HashSet;
+
+use tokengate_token::{Operation, Plain, create};
+
+use super::*;
+use crate::config::Hooks;
+use crate::local::LocalQueue;
+use crate::sleep::Sleeper;
+use crate::topology::{Domains, Machine, WeightRanges};
+
+static OP: Operation = Operation::new("test.operation");
+
+/// A router with domains of one core and one worker each, which nobody runs.
+struct Cores {
+    router: Router,
+    domains: Vec<Arc<Domain>>,
+    workers: Vec<(Sleeper, LocalQueue)>,
+}
+
+impl Cores {
+    fn new(count: usize, ranges: &WeightRanges) -> Self {
+        let plan = Plan::new(&Machine::flat(count), &Domains::PerCore, ranges).unwrap();
+        let made = (0..count).map(|index| {
+            let (domain, mut workers) = Domain::new(index as u16, 1, 1, 0, Arc::default());
+            (domain, workers.remove(0))
+        });
+        let (domains, workers) = made.unzip();
+        Self {
+            router: Router::new(&plan),
+            domains,
+            workers,
+        }
+    }
+
+    /// The domain of the next token.
+    fn route(&self, weight: Weight, rotation: &Rotation) -> usize {
+        let position = self.router.route(weight, rotation, &self.domains);
+        assert_eq!(position.core, 0);
+        assert_eq!(position.flat_index(), usize::from(position.domain));
+        usize::from(position.domain)
+    }
+
+    /// How many of so many tokens each domain gets.
+    fn shares(&self, weight: Weight, calls: usize) -> Vec<usize> {
+        let rotation = Rotation::new();
+        let mut shares = vec![0; self.domains.len()];
+        for _ in 0..calls {
+            shares[self.route(weight, &rotation)] += 1;
+        }
+        shares
+    }
+
+    fn post(&self, domain: usize, count: usize) {
+        for _ in 0..count {
+            let (token, runnable) = create(&OP, Plain::new(|| ()));
+            token.detach();
+            self.domains[domain].post(0, runnable).unwrap();
+        }
+    }
+
+    /// Calls `f` while the worker of the domain is about to park.
+    fn while_idle<R>(&self, domain: usize, f: impl FnOnce() -> R) -> R {
+        let mut result = None;
+        let (sleeper, _) = &self.workers[domain];
+        let parked = self.domains[domain].sleepers.sleep(sleeper, || {
+            result = Some(f());
+            true
+        });
+        assert!(!parked);
+        result.unwrap()
+    }
+}
+
+impl Cores {
+    /// Calls `f` while all workers from this domain on are about to park.
+    fn while_all_idle<R>(&self, from: usize, f: impl FnOnce() -> R) -> R {
+        let mut f = Some(f);
+        self.idle_from(from, &mut || f.take().unwrap()())
+    }
+
+    fn idle_from<R>(&self, from: usize, f: &mut dyn FnMut() -> R) -> R {
+        if from == self.domains.len() {
+            return f();
+        }
+        self.while_idle(from, || self.idle_from(from + 1, f))
+    }
+}
+
+fn strict(count: usize) -> Cores {
+    Cores::new(count, &WeightRanges::strict())
+}
+
+/// All weights use all cores.
+fn shared(count: usize) -> Cores {
+    Cores::new(count, &WeightRanges::new(1, 1, 1))
+}
+
+/// Nobody has more than `by` more than another.
+fn assert_equal(shares: &[usize], by: usize) {
+    let (least, most) = (shares.iter().min().unwrap(), shares.iter().max().unwrap());
+    assert!(most - least <= by, "{shares:?}");
+}
+
+#[test]
+fn all_cores_are_used_equally_whatever_their_number() {
+    for count in 1..=9 {
+        for weight in Weight::ALL {
+            let shares = shared(count).shares(weight, 500 * count);
+            // The thread began and ended within a round.
+            assert_equal(&shares, 2);
+        }
+    }
+}
+
+#[test]
+fn a_fixed_order_of_operations_is_in_step_with_no_number_of_cores() {
+    for count in 2..=9 {
+        let cores = shared(count);
+        for operations in 1..=9 {
+            let rotation = Rotation::new();
+            let mut shares = vec![vec![0; count]; operations];
+            for call in 0..1_000 * count * operations {
+                let domain = cores.route(Weight::Medium, &rotation);
+                shares[call % operations][domain] += 1;
+            }
+            for shares in shares {
+                assert_equal(&shares, 150);
+            }
+        }
+    }
+}
+
+#[test]
+fn strict_ranges_are_kept() {
+    for count in 4..=9 {
+        let cores = strict(count);
+        for (weight, first) in [(Weight::Medium, 1), (Weight::Light, 2)] {
+            // So that nothing leans there.
+            cores.post(first, 1);
+            let shares = cores.while_idle(0, || cores.shares(weight, 1_000));
+            assert_eq!(
+                shares[..first].iter().sum::<usize>(),
+                0,
+                "{weight}: {shares:?}"
+            );
+            assert!(shares[first..].iter().all(|&share| share > 0));
+        }
+    }
+}
+
+#[test]
+fn ranges_hold_with_few_domains_if_they_are_strict() {
+    let cores = strict(2);
+    for weight in [Weight::Medium, Weight::Light] {
+        assert_eq!(cores.shares(weight, 100), [0, 100]);
+    }
+    assert_eq!(strict(1).shares(Weight::Light, 100), [100]);
+}
+
+#[test]
+fn few_domains_are_used_by_all_weights_by_default() {
+    let cores = Cores::new(3, &WeightRanges::default());
+    for weight in Weight::ALL {
+        assert_equal(&cores.shares(weight, 300), 2);
+    }
+}
+
+#[test]
+fn a_reserved_domain_is_lent_while_it_is_idle_and_no_more_than_its_share() {
+    let cores = Cores::new(6, &WeightRanges::default());
+    let calls = 6_000;
+    let busy = cores.shares(Weight::Light, calls);
+    assert_eq!(busy[..2], [0, 0], "nobody is parked there");
+    assert_equal(&busy[2..], 2);
+    let idle = cores.while_idle(0, || cores.shares(Weight::Light, calls));
+    assert!(idle[0].abs_diff(calls / 6) <= 2, "{idle:?}");
+    assert_eq!(idle[1], 0);
+    assert_equal(&idle[2..], calls / 50);
+    cores.post(0, 1);
+    let queued = cores.while_idle(0, || cores.shares(Weight::Light, calls));
+    assert_eq!(queued[0], 0, "parked, but with something in its mailbox");
+}
+
+#[test]
+fn heavy_tokens_are_never_lent_anything_and_lean_to_what_is_reserved_for_them() {
+    let cores = Cores::new(6, &WeightRanges::default());
+    assert_eq!(
+        cores.shares(Weight::Heavy, 100)[0],
+        100,
+        "no queue is shorter"
+    );
+    cores.post(0, 1);
+    let others = cores.shares(Weight::Heavy, 6_000);
+    assert!(others[0].abs_diff(1_000) <= 2, "its turn only: {others:?}");
+    for domain in 1..6 {
+        cores.post(domain, 1);
+    }
+    assert_eq!(
+        cores.shares(Weight::Heavy, 100)[0],
+        100,
+        "no longer than the others"
+    );
+}
+
+#[test]
+fn heavy_tokens_do_not_queue_behind_one_that_runs_while_others_are_idle() {
+    let cores = Cores::new(6, &WeightRanges::default());
+    // Nothing is queued anywhere, but the first worker is busy.
+    let shares = cores.while_all_idle(1, || cores.shares(Weight::Heavy, 6_000));
+    assert!(shares[0].abs_diff(1_000) <= 2, "its turn only: {shares:?}");
+}
+
+#[test]
+fn from_time_to_time_the_clearly_shorter_of_two_queues_is_taken() {
+    for count in 2..=9 {
+        let cores = shared(count);
+        let long = count / 2;
+        cores.post(long, CLEARLY_LONGER);
+        let rotation = Rotation::new();
+        for call in 1..=COMPARE_EVERY * 20 * count {
+            let domain = cores.route(Weight::Medium, &rotation);
+            if call % COMPARE_EVERY == 0 {
+                assert_ne!(domain, long, "{count} cores, call {call}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_queue_that_is_a_little_longer_keeps_its_turn() {
+    let cores = shared(4);
+    cores.post(1, CLEARLY_LONGER - 1);
+    assert_equal(&cores.shares(Weight::Medium, 4_000), 2);
+}
+
+#[test]
+fn a_comparison_reaches_every_other_core() {
+    let cores = shared(5);
+    cores.post(2, 10 * CLEARLY_LONGER);
+    let rotation = Rotation::new();
+    let mut taken = HashSet::new();
+    for call in 1..=COMPARE_EVERY * 200 {
+        // Where the turn alone would have led.
+        let turn = rotation.next.get();
+        let domain = cores.route(Weight::Medium, &rotation);
+        if call % COMPARE_EVERY == 0 && in_turn(turn, 5) == 2 {
+            taken.insert(domain);
+        }
+    }
+    assert_eq!(taken, HashSet::from([0, 1, 3, 4]));
+}
+
+#[test]
+fn threads_start_at_places_of_their_own() {
+    let threads: Vec<_> = (0..64)
+        .map(|_| std::thread::spawn(|| Rotation::new().next.get()))
+        .collect();
+    let starts: HashSet<_> = threads
+        .into_iter()
+        .map(|thread| thread.join().unwrap())
+        .collect();
+    assert_eq!(starts.len(), 64);
+}
+
+#[test]
+fn the_rotation_goes_on_beyond_the_largest_number() {
+    for count in 2..=9 {
+        for ranges in [WeightRanges::default(), WeightRanges::new(1, 1, 1)] {
+            let cores = Cores::new(count, &ranges);
+            let rotation = Rotation::new();
+            rotation.next.set(usize::MAX - 100);
+            for _ in 0..200 {
+                cores.route(Weight::Light, &rotation);
+            }
+        }
+    }
+}
+
+#[test]
+fn batches_find_the_core_that_was_routed_to() {
+    // Several cores in a domain, and several domains: the flat index goes through all of them.
+    let machine = Machine::flat(6);
+    let plan = Plan::new(&machine, &Domains::Count(2), &WeightRanges::new(1, 1, 1)).unwrap();
+    let router = Router::new(&plan);
+    let domains: Vec<_> = (0..2)
+        .map(|index| Domain::new(index, 3, 3, 0, Arc::<Hooks>::default()).0)
+        .collect();
+    let rotation = Rotation::new();
+    let flat: HashSet<_> = (0..600)
+        .map(|_| {
+            let position = router.route(Weight::Medium, &rotation, &domains);
+            let before = 3 * usize::from(position.domain);
+            assert_eq!(position.flat_index(), before + usize::from(position.core));
+            position.flat_index()
+        })
+        .collect();
+    assert_eq!(flat.len(), 6);
+}
