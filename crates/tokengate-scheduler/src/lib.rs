@@ -26,6 +26,7 @@ mod batch;
 mod block;
 mod clock;
 mod config;
+mod contain;
 mod domain;
 mod entered;
 mod error;

@@ -5,7 +5,6 @@
 //! happens in between is the workers' and the handles' affair.
 
 use std::any::Any;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use crate::batch;
 use crate::config::{Config, Hooks, Timing, WorkerInfo};
+use crate::contain::contain;
 use crate::domain::Domain;
 use crate::error::StartError;
 use crate::handle::Handle;
@@ -277,8 +277,7 @@ fn start_thread(
     ready: Option<Sender<Ready>>,
 ) -> std::io::Result<JoinHandle<()>> {
     let shared = shared.clone();
-    let name_hook = || (shared.hooks.thread_name)(seed.info);
-    let name = catch_unwind(AssertUnwindSafe(name_hook)).unwrap_or_default();
+    let name = contain(|| (shared.hooks.thread_name)(seed.info)).unwrap_or_default();
     // A NUL cannot be in a thread's name.
     let mut thread = std::thread::Builder::new().name(name.replace('\0', ""));
     if let Some(size_bytes) = shared.stack_size_bytes {
@@ -304,10 +303,7 @@ fn run_worker(shared: Arc<Shared>, seed: Seed, ready: Option<Sender<Ready>>) {
         shared: shared.clone(),
     };
     let _entered = handle.enter();
-    let hook = AssertUnwindSafe(|| (shared.hooks.thread_start)(info));
-    if let Err(panic) = catch_unwind(hook) {
-        drop(panic);
-    }
+    contain(|| (shared.hooks.thread_start)(info));
     if let Some(ready) = ready {
         // Nobody listens if another worker could not be started.
         let _ = ready.send(Ready { info, pinned });

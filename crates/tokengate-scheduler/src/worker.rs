@@ -9,6 +9,7 @@ use std::rc::Rc;
 use crossbeam_utils::Backoff;
 use tokengate_token::{Place, Ran, Runnable};
 
+use crate::contain::contain;
 use crate::domain::{BATCH, SHUT_DOWN};
 use crate::on_worker::OnWorker;
 use crate::sleep::Sleeper;
@@ -71,7 +72,8 @@ impl Worker {
             self.inside_reactor = true;
             if let Some(reactor) = self.on.shared.reactor.clone() {
                 let mut stopped = false;
-                reactor.run_inside(&mut || stopped = self.work());
+                // A panic of its own leaves this worker outside of it, and at work.
+                contain(|| reactor.run_inside(&mut || stopped = self.work()));
                 if stopped {
                     break;
                 }
