@@ -171,8 +171,8 @@ impl<T, E> Token<T, E> {
 
     /// As [`get`](Self::get), but waits at most this long; `None` if it is not resolved by then.
     ///
-    /// With a limit of zero it only looks. The token stays usable after `None`, and after [`TokenError::WouldDeadlock`]; after any other
-    /// answer its result is gone.
+    /// With a limit of zero it only looks. The token stays usable after `None`, and after
+    /// [`TokenError::WouldDeadlock`]; after any other answer its result is gone.
     ///
     /// # Panics
     ///

@@ -164,6 +164,30 @@ fn a_take_against_a_close_leaves_it_closed() {
 }
 
 #[test]
+fn a_post_between_a_take_and_a_close_is_not_lost() {
+    loom::model(|| {
+        let inbox = Arc::new(Inbox::new());
+        let (early, early_token, runnable) = Call::sync();
+        assert_eq!(inbox.post(runnable).unwrap(), Posted::Edge);
+        let taker = {
+            let inbox = inbox.clone();
+            thread::spawn(move || run(inbox.take()).len())
+        };
+        let closer = {
+            let inbox = inbox.clone();
+            thread::spawn(move || run(inbox.close()).len())
+        };
+        let (late, late_token, runnable) = Call::sync();
+        let refused = inbox.post(runnable).err();
+        let taken = taker.join().unwrap() + closer.join().unwrap();
+        assert_eq!(taken, 2 - refused.iter().count());
+        drop((refused, early_token, late_token));
+        early.assert_ran();
+        late.assert_gone();
+    });
+}
+
+#[test]
 fn a_list_is_posted_in_one_step() {
     loom::model(|| {
         let inbox = Arc::new(Inbox::new());
