@@ -9,7 +9,7 @@ mod common;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::SeqCst;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use common::{Census, HANG, Latch, Member, elsewhere, lone_workers};
 use tokengate::{
@@ -166,11 +166,11 @@ impl Caller {
             2 => self.gate.try_spawn("asks", move || {
                 let _argument = argument;
                 // A killed body returns early, and what it gives is dropped.
-                for _ in 0..20 {
+                for _ in 0..200 {
                     if cancelled() {
                         break;
                     }
-                    std::thread::yield_now();
+                    std::hint::spin_loop();
                 }
                 Ok(give())
             }),
@@ -370,9 +370,9 @@ fn storm(seed: u64, in_the_middle: bool) {
             outcomes.made.load(SeqCst) >= half
         });
         end(gate, seed, Duration::ZERO);
-        join(threads, seed);
+        join(threads, &outcomes, seed);
     } else {
-        join(threads, seed);
+        join(threads, &outcomes, seed);
         end(gate, seed, HANG);
     }
     let [values, errors, panics, killed, rejected, let_go, made] = outcomes.all();
@@ -407,10 +407,19 @@ fn end(gate: Gate, seed: u64, limit: Duration) {
     });
 }
 
-fn join(threads: Vec<std::thread::JoinHandle<()>>, seed: u64) {
+/// Waits for the threads, as long as they make calls.
+fn join(threads: Vec<std::thread::JoinHandle<()>>, outcomes: &Outcomes, seed: u64) {
+    let (mut made, mut since) = (0, Instant::now());
+    while !threads.iter().all(std::thread::JoinHandle::is_finished) {
+        let now = outcomes.made.load(SeqCst);
+        if now != made {
+            (made, since) = (now, Instant::now());
+        }
+        assert!(since.elapsed() < HANG, "seed {seed}: a thread hangs");
+        std::thread::sleep(Duration::from_millis(1));
+    }
     for thread in threads {
-        let joined = elsewhere(move || thread.join());
-        if let Err(panic) = joined {
+        if let Err(panic) = thread.join() {
             eprintln!("a thread of seed {seed} panicked");
             std::panic::resume_unwind(panic);
         }
