@@ -315,6 +315,13 @@ impl TaskRef {
         // SAFETY: the counted reference keeps the cell alive.
         unsafe { kill::claim(self.cell, Ending::Killed(reason.into())) }.is_some()
     }
+
+    /// As [`kill`](Self::kill), unless the body is being polled at the moment: then it goes on.
+    #[expect(unsafe_code, reason = "claims through the cell pointer")]
+    pub fn kill_suspended(&self, reason: impl Into<Cow<'static, str>>) -> bool {
+        // SAFETY: the counted reference keeps the cell alive.
+        unsafe { kill::claim_suspended(self.cell, Ending::Killed(reason.into())) }.is_some()
+    }
 }
 
 impl Clone for TaskRef {

@@ -172,9 +172,18 @@ impl State {
     /// Resolves from outside; see [`Kill`]. Unless it lost, the caller is `BUSY` until
     /// [`leave`](Self::leave).
     pub(crate) fn kill(&self, outcome: Outcome) -> Kill {
+        self.kill_unless(RESOLVED, outcome)
+    }
+
+    /// As [`kill`](Self::kill), but loses against a thread inside the body too.
+    pub(crate) fn kill_suspended(&self, outcome: Outcome) -> Kill {
+        self.kill_unless(RESOLVED | RUNNING, outcome)
+    }
+
+    fn kill_unless(&self, any_of: u32, outcome: Outcome) -> Kill {
         let changed = self.change(|now| {
             // No wake-up succeeds after this, so a suspended body has no runnable but the killer's.
-            (now & RESOLVED == 0).then_some(now | RESOLVED | BUSY | bits(outcome))
+            (now & any_of == 0).then_some(now | RESOLVED | BUSY | bits(outcome))
         });
         match changed {
             Err(_) => Kill::Lost,

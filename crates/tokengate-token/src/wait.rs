@@ -2,7 +2,8 @@
 //!
 //! Called by `Token::get`, `get_timeout` and `get_all`. A wait registers like any other waiter, so
 //! the cell knows only one kind of them. It publishes deferred calls of this thread first, and hands
-//! a wait of a body to its scheduler, which may run what is awaited or put another thread in place.
+//! a wait on a scheduler's thread to its hook, which may run what is awaited or put another thread
+//! in place: in bodies, and in what else runs there, such as destructors and wakers.
 
 use std::cell::Cell;
 use std::fmt;
@@ -30,7 +31,7 @@ fn parker() -> (Parker, Waker) {
     (parker, unparker.into())
 }
 
-/// What a thread of a scheduler does when a body blocks on tokens.
+/// What a thread of a scheduler does when it blocks on tokens, in a body or between two.
 ///
 /// It looks after the work of its thread, then calls [`Wait::park`]. An error is the outcome of the
 /// wait; the tokens are untouched.
@@ -41,7 +42,7 @@ thread_local! {
     static HOOK: Cell<Option<WaitHook>> = const { Cell::new(None) };
 }
 
-/// Installs what this thread does when a body blocks on tokens; gives the hook before.
+/// Installs what this thread does when it blocks on tokens; gives the hook before.
 pub fn set_wait_hook(hook: Option<WaitHook>) -> Option<WaitHook> {
     HOOK.replace(hook)
 }
@@ -56,7 +57,7 @@ pub(crate) trait Awaited {
     fn each(&mut self, f: &mut dyn FnMut(NonNull<Header>));
 }
 
-/// A wait of a body, as its scheduler sees it.
+/// A wait on a scheduler's thread, as the scheduler sees it.
 pub struct Wait<'a> {
     awaited: &'a mut dyn Awaited,
     limit: Option<Duration>,
@@ -147,7 +148,7 @@ impl Startable<'_> {
 
 /// Blocks until all are resolved, or the limit has passed. Publishes deferred calls first.
 ///
-/// In a body of a scheduler that has a hook for it, the hook decides.
+/// On a thread of a scheduler that has a hook for it, the hook decides.
 #[cold]
 pub(crate) fn block_on(
     awaited: &mut dyn Awaited,
@@ -159,7 +160,7 @@ pub(crate) fn block_on(
         // A look, not a wait: nobody has to take this thread's place.
         return Ok(());
     }
-    match HOOK.get().filter(|_| context::in_body()) {
+    match HOOK.get() {
         Some(hook) if !wait.is_over() => hook(&mut wait)?,
         // A short token is done before this thread could be parked and woken.
         _ if !wait.linger() => wait.park(),

@@ -28,6 +28,17 @@ pub(crate) unsafe fn claim(cell: NonNull<Header>, ending: Ending) -> Option<Clai
     unsafe { claim_by(cell, ending, State::kill) }
 }
 
+/// As [`claim`], for a body that no thread is in at present.
+///
+/// # Safety
+///
+/// As [`claim`].
+#[expect(unsafe_code, reason = "reads through the cell pointer")]
+pub(crate) unsafe fn claim_suspended(cell: NonNull<Header>, ending: Ending) -> Option<Claim> {
+    // SAFETY: as the caller says.
+    unsafe { claim_by(cell, ending, State::kill_suspended) }
+}
+
 /// As [`claim`], with the transition to use.
 ///
 /// # Safety
