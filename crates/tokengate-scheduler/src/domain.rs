@@ -191,13 +191,14 @@ impl Domain {
     /// Whether nothing is queued, running or suspended, as far as can be seen.
     fn is_quiet(&self) -> bool {
         // In this order: what its workers did before they parked is seen then.
-        self.sleepers
-            .are_all(self.stealers.len() + self.spares.engaged())
+        self.spares.all_sleep(self.stealers.len(), &self.sleepers)
             && !self.has_work()
             && lock(&self.seats).is_empty()
     }
 
     /// Ends every suspended body: their runnables come to the mailbox, to be dropped.
+    ///
+    /// Not those that are polled at the moment: whoever polls them after the stop calls this then.
     pub(crate) fn kill_suspended(&self) {
         // Outside of the lock: a kill wakes the caller, which is user code.
         let tasks: Vec<TaskRef> = lock(&self.seats)
@@ -205,7 +206,7 @@ impl Domain {
             .map(|(_, task)| task.clone())
             .collect();
         for task in tasks {
-            task.kill(SHUT_DOWN);
+            task.kill_suspended(SHUT_DOWN);
         }
     }
 

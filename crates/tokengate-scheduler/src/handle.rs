@@ -251,7 +251,7 @@ impl Handle {
             self.shared.started,
             self.shared.stride,
             self.shared.domains.iter().map(unparks).sum(),
-            members.iter().map(|member| &*member.recorder),
+            members.iter().map(|member| &member.recorder),
         )
     }
 

@@ -7,14 +7,13 @@ use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokengate_token::{Home, Present, Ran, Runnable};
+use tokengate_token::{Home, Ran, Runnable};
 
 use crate::clock;
 use crate::config::WorkerInfo;
 use crate::domain::{Domain, SHUT_DOWN};
 use crate::local::LocalQueue;
-use crate::shared::Shared;
-use crate::timing::Recorder;
+use crate::shared::{Member, Shared};
 
 /// With sampled timing the CPU time of one in so many timed tokens is measured.
 const CPU_TIME_EVERY: u32 = 16;
@@ -31,10 +30,11 @@ pub(crate) struct OnWorker {
     pub(crate) index: usize,
     /// None for spares.
     pub(crate) queue: Option<LocalQueue>,
-    pub(crate) recorder: Arc<Recorder>,
-    pub(crate) present: Arc<Present>,
+    pub(crate) member: Arc<Member>,
     /// Inline bodies on this stack.
     pub(crate) frames: Cell<u32>,
+    /// Credits of tokens taken, not yet given back.
+    credits: Cell<usize>,
     until_cpu: Cell<u32>,
 }
 
@@ -47,7 +47,7 @@ impl OnWorker {
         index: usize,
         queue: Option<LocalQueue>,
     ) -> Self {
-        let (recorder, present) = shared.join();
+        let member = shared.join();
         Self {
             home: domain.clone(),
             shared,
@@ -56,9 +56,9 @@ impl OnWorker {
             core,
             index,
             queue,
-            recorder,
-            present,
+            member,
             frames: Cell::new(0),
+            credits: Cell::new(0),
             until_cpu: Cell::new(CPU_TIME_EVERY),
         }
     }
@@ -85,6 +85,14 @@ impl OnWorker {
         }
     }
 
+    /// Kills what is queued and what is suspended in the domain.
+    pub(crate) fn end_all(&self) {
+        self.end_queued();
+        self.domain.kill_suspended();
+        // Those come back as runnables, so that this domain drops them.
+        self.end_queued();
+    }
+
     /// Kills all that can be found in the domain.
     pub(crate) fn end_queued(&self) {
         while let Some(runnable) = self
@@ -98,12 +106,26 @@ impl OnWorker {
         }
     }
 
+    /// A token is taken; its credit goes back with others.
+    #[inline]
+    pub(crate) fn take_credit(&self) {
+        self.credits.set(self.credits.get() + 1);
+        if self.credits.get() >= self.shared.admission.batch() {
+            self.return_credits();
+        }
+    }
+
+    /// Gives back the credits of the tokens that were taken.
+    pub(crate) fn return_credits(&self) {
+        self.shared.admission.give(self.credits.take());
+    }
+
     /// Counts what came of a token.
     #[inline]
     pub(crate) fn count(&self, ran: &Ran) {
         match ran {
-            Ran::Completed => self.recorder.finished(false),
-            Ran::Failed | Ran::Panicked => self.recorder.finished(true),
+            Ran::Completed => self.member.recorder.finished(false),
+            Ran::Failed | Ran::Panicked => self.member.recorder.finished(true),
             _ => {}
         }
     }
@@ -128,11 +150,12 @@ impl OnWorker {
             Some(after.saturating_sub(before))
         });
         if !matches!(ran, Ran::Tombstone) {
-            self.recorder
-                .ran(Duration::from_nanos(end_ns - start_ns), cpu);
+            let recorder = &self.member.recorder;
+            recorder.ran(Duration::from_nanos(end_ns - start_ns), cpu);
         }
         if matches!(ran, Ran::Completed | Ran::Failed | Ran::Panicked) {
-            self.recorder.resolved(end_ns.saturating_sub(submitted_ns));
+            let recorder = &self.member.recorder;
+            recorder.resolved(end_ns.saturating_sub(submitted_ns));
         }
         ran
     }

@@ -171,7 +171,7 @@ impl Scheduler {
         let drained = !on_own_worker && shared.drain(deadline);
         let threads = std::mem::take(&mut *lock(&self.threads));
         let report = shutdown::end(&shared, drained, on_own_worker);
-        // With a stuck thread among them the handles are dropped, which leaves the threads.
+        // With a stuck thread among them all are left: to wait for one could take for ever.
         if report.stuck.is_empty() && !on_own_worker {
             join(&shared, threads);
         }
@@ -201,9 +201,10 @@ impl Drop for Scheduler {
             return;
         }
         batch::flush();
-        shared.stop();
+        let on_own_worker = self.is_on_own_worker();
+        shutdown::end_patiently(shared, on_own_worker);
         // A worker cannot wait for itself; it ends after the body that dropped us.
-        if !self.is_on_own_worker() {
+        if !on_own_worker {
             join(shared, std::mem::take(&mut *lock(&self.threads)));
         }
     }

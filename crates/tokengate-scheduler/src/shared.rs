@@ -4,7 +4,7 @@
 //! life cycle; each part has its own file.
 
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
-use std::sync::atomic::{AtomicU8, AtomicUsize};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -43,7 +43,7 @@ pub(crate) struct Shared {
     /// See [`sampling::step`].
     pub(crate) sample_step: u64,
     /// One for each worker and spare that was ever started.
-    members: Mutex<Vec<Member>>,
+    members: Mutex<Vec<Arc<Member>>>,
     /// Spares' threads, to be waited for at the end.
     pub(crate) spare_threads: Mutex<Vec<JoinHandle<()>>>,
     pub(crate) stack_size_bytes: Option<usize>,
@@ -62,11 +62,23 @@ pub(crate) struct Shared {
 }
 
 /// What others see of a worker's thread.
-#[derive(Clone)]
 pub(crate) struct Member {
     pub(crate) thread_name: String,
-    pub(crate) recorder: Arc<Recorder>,
-    pub(crate) present: Arc<Present>,
+    pub(crate) recorder: Recorder,
+    pub(crate) present: Present,
+    ended: AtomicBool,
+}
+
+impl Member {
+    /// Its thread has done all that it will.
+    pub(crate) fn end(&self) {
+        // Relaxed, and the read: a figure for a report.
+        self.ended.store(true, Relaxed);
+    }
+
+    pub(crate) fn has_ended(&self) -> bool {
+        self.ended.load(Relaxed)
+    }
 }
 
 impl Shared {
@@ -110,19 +122,19 @@ impl Shared {
     }
 
     /// The present thread becomes a member: a worker or spare.
-    pub(crate) fn join(&self) -> (Arc<Recorder>, Arc<Present>) {
-        let member = Member {
+    pub(crate) fn join(&self) -> Arc<Member> {
+        let member = Arc::new(Member {
             thread_name: thread::current().name().unwrap_or_default().to_owned(),
-            recorder: Arc::default(),
-            present: Arc::default(),
-        };
-        let parts = (member.recorder.clone(), member.present.clone());
-        lock(&self.members).push(member);
-        parts
+            recorder: Recorder::default(),
+            present: Present::default(),
+            ended: AtomicBool::new(false),
+        });
+        lock(&self.members).push(member.clone());
+        member
     }
 
     /// All workers and spares that were ever started.
-    pub(crate) fn members(&self) -> Vec<Member> {
+    pub(crate) fn members(&self) -> Vec<Arc<Member>> {
         lock(&self.members).clone()
     }
 
@@ -160,7 +172,7 @@ impl Shared {
         }
     }
 
-    /// Called by a worker that announces its sleep.
+    /// Called by a worker that announces its sleep, and by a spare that has gone idle.
     pub(crate) fn worker_parks(&self) {
         if self.lifecycle.load(Acquire) == DRAINING {
             self.progress.notify(usize::MAX);

@@ -26,7 +26,8 @@ pub struct ShutdownReport {
     /// How many calls were in open batches of other threads, about; they resolve as rejected when
     /// those publish them, at the latest at the end of their scopes.
     pub unpublished: usize,
-    /// The threads whose bodies did not return; each ends after its body, should that return.
+    /// The threads that did not end, as their bodies did not return; each ends after its body,
+    /// should that return.
     pub stuck: Vec<StuckThread>,
 }
 
@@ -36,29 +37,44 @@ pub struct ShutdownReport {
 pub struct StuckThread {
     /// The thread's name.
     pub thread: String,
-    /// The labels of the operations whose bodies are on its stack, the innermost first.
+    /// The labels of the operations whose bodies are on its stack, the innermost first; none if a
+    /// hook, a waker or a destructor holds it.
     pub operations: Vec<&'static str>,
+}
+
+/// How often it looks for what was let in after the stop, while it waits for threads to end.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// Purges, and waits for the threads to end, however long their bodies take.
+///
+/// It does not wait on a worker of the scheduler, which ends after the body that calls this.
+pub(crate) fn end_patiently(shared: &Shared, on_own_worker: bool) {
+    shared.stop();
+    purge(shared);
+    while !on_own_worker && !shared.wait_for_end(Instant::now() + LOOK_EVERY) {
+        purge(shared);
+    }
 }
 
 /// Purges, cancels, and waits for the threads to end, for the grace at most.
 pub(crate) fn end(shared: &Shared, drained: bool, on_own_worker: bool) -> ShutdownReport {
     shared.stop();
+    purge(shared);
     let mut cancelled = 0;
     let mut stuck = Vec::new();
     if !on_own_worker {
         let deadline = Instant::now() + SHUTDOWN_GRACE;
         loop {
-            // Again each time: a body that returned may have let another one in.
-            purge(shared);
             let executing = cancel(shared);
             cancelled += executing.cancelled;
-            stuck = executing.threads;
             let now = Instant::now();
-            if shared.wait_for_end(deadline.min(now + SHUTDOWN_GRACE / 16)) {
-                stuck.clear();
+            if shared.wait_for_end(deadline.min(now + LOOK_EVERY)) {
                 break;
             }
+            // Again each time: a body that returned may have let another one in.
+            purge(shared);
             if deadline <= now {
+                stuck = executing.threads;
                 break;
             }
         }
@@ -94,7 +110,7 @@ struct Executing {
     threads: Vec<StuckThread>,
 }
 
-/// Kills the tokens whose bodies execute.
+/// Kills the tokens whose bodies execute, and says which threads have not ended.
 fn cancel(shared: &Shared) -> Executing {
     let mut executing = Executing {
         cancelled: 0,
@@ -103,10 +119,10 @@ fn cancel(shared: &Shared) -> Executing {
     for member in shared.members() {
         let killed = member.present.kill(SHUT_DOWN);
         executing.cancelled += killed.claimed;
-        if !killed.present.is_empty() {
+        if !member.has_ended() {
             let labels = killed.present.iter().copied().map(Operation::label);
             executing.threads.push(StuckThread {
-                thread: member.thread_name,
+                thread: member.thread_name.clone(),
                 operations: labels.collect(),
             });
         }

@@ -33,6 +33,8 @@ pub(crate) enum Step {
     Ran,
     /// Found nothing.
     Idle,
+    /// Was an idle spare: the scheduler may stop by now.
+    WasIdle,
     /// Found an async body, which needs the reactor around it.
     NeedsReactor,
     /// The scheduler stops.
@@ -42,8 +44,6 @@ pub(crate) enum Step {
 pub(crate) struct Worker {
     on: Rc<OnWorker>,
     sleeper: Sleeper,
-    /// Credits of tokens taken, not yet given back.
-    credits: usize,
     until_look: u32,
     /// How many the last look gave; a wake-up counts as a full batch.
     last_drained: usize,
@@ -58,7 +58,6 @@ impl Worker {
             inside_reactor: on.shared.reactor.is_none(),
             on,
             sleeper,
-            credits: 0,
             until_look: LOOK_EVERY,
             last_drained: 0,
             held: None,
@@ -92,7 +91,7 @@ impl Worker {
         }
         loop {
             match self.step() {
-                Step::Ran => {}
+                Step::Ran | Step::WasIdle => {}
                 Step::Idle => self.sleep(),
                 Step::NeedsReactor => return false,
                 Step::Stop => return true,
@@ -105,8 +104,8 @@ impl Worker {
         if self.on.shared.is_stopping() {
             return Step::Stop;
         }
-        if self.on.queue.is_none() && self.on.domain.spares.has_retirement() {
-            self.retire();
+        if self.on.queue.is_none() && self.on.domain.spares.has_retirement() && self.retire() {
+            return Step::WasIdle;
         }
         let Some(runnable) = self.next() else {
             return Step::Idle;
@@ -156,28 +155,22 @@ impl Worker {
                 credit: false,
                 ..place
             });
-            self.credits += 1;
-            if self.credits >= self.on.shared.admission.batch() {
-                self.return_credits();
-            }
+            self.on.take_credit();
         }
         let on = &self.on;
         let submitted_ns = runnable.submitted();
-        let ran = on.observe(submitted_ns, || runnable.run_present(&on.home, &on.present));
+        let ran = on.observe(submitted_ns, || {
+            runnable.run_present(&on.home, &on.member.present)
+        });
         on.count(&ran);
         if let Ran::Again(runnable) = ran {
             on.home.post(runnable);
         }
     }
 
-    fn return_credits(&mut self) {
-        let credits = std::mem::take(&mut self.credits);
-        self.on.shared.admission.give(credits);
-    }
-
     #[cold]
     fn sleep(&mut self) {
-        self.return_credits();
+        self.on.return_credits();
         let backoff = Backoff::new();
         while !backoff.is_completed() {
             backoff.snooze();
@@ -192,41 +185,42 @@ impl Worker {
             domain.has_work() || shared.is_stopping()
         });
         if parked {
-            self.on.recorder.parked();
+            self.on.member.recorder.parked();
         }
         self.last_drained = BATCH;
     }
 
-    /// Makes this spare idle, if its domain has one too many, until it is engaged again.
+    /// Makes this spare idle, if its domain has one too many, until it is engaged again or the
+    /// scheduler stops; whether it was.
     #[cold]
-    fn retire(&mut self) {
-        let domain = &self.on.domain;
+    fn retire(&self) -> bool {
+        let (shared, domain) = (&self.on.shared, &self.on.domain);
         if !domain.spares.retire(self.on.index) {
-            return;
+            return false;
         }
-        self.return_credits();
+        self.on.return_credits();
         // A post may have unparked this spare: somebody else has to see to it.
-        let domain = &self.on.domain;
         if domain.has_work() {
             domain.unpark_one();
         }
+        // It may have been the last that did not sleep.
+        shared.worker_parks();
         self.sleeper.park();
+        true
     }
 
     /// Ends everything that is left in the domain, then this worker.
     fn end(mut self) {
-        self.return_credits();
+        self.on.return_credits();
         if let Some(held) = self.held.take() {
             held.kill(SHUT_DOWN);
         }
         let on = &self.on;
-        on.end_queued();
-        on.domain.kill_suspended();
-        // Those come back as runnables, so that this domain drops them.
-        on.end_queued();
+        on.end_all();
         // From here what is posted to the domain goes to its mailboxes, and nothing to this thread.
         thread::set_worker(None);
         on.end_queued();
+        on.member.end();
         on.shared.thread_ended(&on.domain);
     }
 }

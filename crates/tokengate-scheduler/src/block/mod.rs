@@ -37,12 +37,14 @@ impl OnWorker {
         if wait.is_over() || wait.linger() {
             return Ok(());
         }
+        // Callers may wait for the room, however long this takes.
+        self.return_credits();
         let engaged = match self.domain.spares.engage(&self.domain.sleepers) {
             Engaged::Done => true,
             Engaged::Start(sleeper) => scheduler::start_spare(self, sleeper),
             Engaged::Exhausted => false,
             Engaged::Closed => {
-                self.end_queued();
+                self.end_all();
                 wait.park();
                 return Ok(());
             }
@@ -60,12 +62,13 @@ impl OnWorker {
         let here =
             place.gate == self.shared.slot.number() && place.domain == Some(self.domain.index);
         let frames = self.frames.get();
-        if !here || frames >= MAX_FRAMES {
+        // After the stop nothing starts any more.
+        if !here || frames >= MAX_FRAMES || self.shared.is_stopping() {
             return;
         }
         self.frames.set(frames + 1);
         let submitted_ns = token.submitted();
-        let ran = self.observe(submitted_ns, || token.run(&self.home, &self.present));
+        let ran = self.observe(submitted_ns, || token.run(&self.home, &self.member.present));
         self.frames.set(frames);
         self.count(&ran);
     }

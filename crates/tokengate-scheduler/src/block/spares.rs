@@ -55,8 +55,17 @@ impl Spares {
     /// How many spares are engaged.
     #[inline]
     pub(crate) fn engaged(&self) -> usize {
-        // Relaxed: a hint, or read under the sleepers' lock after what changed it.
+        // Relaxed: a hint.
         self.engaged.load(Relaxed)
+    }
+
+    /// Whether all workers, so many, and all engaged spares sleep.
+    ///
+    /// Both locks: else a spare that is engaged or goes idle between the two looks could be taken
+    /// for a worker that is blocked.
+    pub(crate) fn all_sleep(&self, workers: usize, sleepers: &Sleepers) -> bool {
+        let state = lock(&self.state);
+        sleepers.are_all(workers + state.engaged.len())
     }
 
     /// Whether a spare that takes part should see if it is to go idle.

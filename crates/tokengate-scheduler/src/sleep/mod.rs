@@ -117,7 +117,7 @@ impl Sleepers {
         called.is_some()
     }
 
-    /// Gives this worker a permit to go on; for one that parks by [`Sleeper::park`].
+    /// Gives this worker a permit to go on; for one that is not in the list and parks.
     pub(crate) fn unpark(&self, index: usize) {
         self.unparkers[index].unpark();
     }
