@@ -221,6 +221,36 @@ fn a_seated_reference_ends_its_body() {
 }
 
 #[test]
+fn a_body_that_is_polled_can_be_left_alone() {
+    let (queue, gate) = (Queue::shared(), Gate::shared());
+    let (wait, home) = (gate.wait(), queue.clone());
+    let token = queue.spawn(Async::new(async move {
+        wait.await;
+        let [own] = home.seated().try_into().unwrap();
+        assert!(!own.kill_suspended("while it runs"));
+        assert!(!cancelled());
+    }));
+    queue.run_all();
+    gate.open();
+    gate.waker().wake();
+    queue.run_all();
+    token.get().unwrap();
+
+    for queued in [false, true] {
+        let (gate, held) = (Gate::shared(), Drops::new());
+        let token = suspended(&queue, &gate, &held);
+        if queued {
+            gate.waker().wake();
+        }
+        let [reference] = queue.seated().try_into().unwrap();
+        assert!(reference.kill_suspended("between two polls"));
+        assert!(token.is_finished());
+        assert!(matches!(queue.run_one(), Some(Ran::Dropped)));
+        assert_eq!((held.count(), queue.len()), (1, 0));
+    }
+}
+
+#[test]
 fn the_home_is_let_go_with_the_last_reference() {
     let (queue, gate, held) = (Queue::shared(), Gate::shared(), Drops::new());
     let token = suspended(&queue, &gate, &held);

@@ -150,19 +150,20 @@ fn a_wait_that_cannot_be_leaves_the_token_alone() {
 }
 
 #[test]
-fn the_hook_is_for_bodies_that_would_block() {
+fn the_hook_is_for_all_waits_of_its_thread_that_would_block() {
     let (token, runnable) = create(&OP, Plain::new(|| 7));
     let _ = runnable.run(&NoHome::shared());
     CALLS.set(0);
     assert_eq!(in_a_body(move || token.get().unwrap()), 7);
     assert_eq!(CALLS.get(), 0, "it was resolved");
     set_wait_hook(Some(run_inline));
-    let (token, runnable) = create(&OP, Plain::new(|| 7));
-    let runner = std::thread::spawn(move || drop(runnable.run(&NoHome::shared())));
+    let (mut token, runnable) = create(&OP, Plain::new(|| 7));
+    assert!(token.get_timeout(Duration::ZERO).is_none());
+    assert_eq!(CALLS.get(), 0, "it only looked");
     assert_eq!(token.get().unwrap(), 7);
-    assert_eq!(CALLS.get(), 0, "no body waited");
+    assert_eq!(CALLS.get(), 1, "no body waited, but a thread with a hook");
     set_wait_hook(None);
-    runner.join().unwrap();
+    assert!(matches!(runnable.run(&NoHome::shared()), Ran::Tombstone));
 }
 
 #[test]
