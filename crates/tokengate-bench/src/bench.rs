@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use serde_json::json;
 
-use crate::cli::Options;
+use crate::cli::{Options, Part};
 use crate::contender::{Contender, Handles, Unable};
 use crate::cpu_time::Neighbours;
 use crate::effort::Effort;
@@ -18,6 +18,7 @@ use crate::machine;
 use crate::report::{ScenarioReport, html, json, table};
 use crate::roster::{self, Entry};
 use crate::scenarios::Scenario;
+use crate::scenarios::scale::resident;
 
 /// A benchmark run: the built-in contenders and yours.
 pub struct Bench {
@@ -55,6 +56,9 @@ impl Bench {
     /// or written, 2 for a fault on the command line.
     pub fn main(self) -> ExitCode {
         let options = Options::parse();
+        if let Some(part) = &options.part {
+            return self.run_part(part);
+        }
         if let Err(error) = self.check(&options) {
             eprintln!("error: {error}");
             return ExitCode::from(2);
@@ -98,6 +102,35 @@ impl Bench {
                 valid.join(", ")
             )),
         }
+    }
+
+    /// Does what another process of this binary has asked for.
+    fn run_part(&self, part: &Part) -> ExitCode {
+        match self.part(part) {
+            Ok(line) => {
+                println!("{line}");
+                ExitCode::SUCCESS
+            }
+            Err(error) => {
+                eprintln!("error: {error}");
+                ExitCode::FAILURE
+            }
+        }
+    }
+
+    fn part(&self, part: &Part) -> Result<String, String> {
+        let Part::Resident {
+            contender,
+            tokens,
+            held,
+        } = part;
+        let entry = self.entries.iter().find(|entry| entry.name == *contender);
+        let entry = entry.ok_or_else(|| format!("no contender {contender}"))?;
+        let mut contender = entry
+            .start_alone(resident::room(*tokens, *held))
+            .map_err(|Unable(reason)| reason)?;
+        let reading = contender.resident(*tokens, *held)?;
+        Ok(reading.map_or_else(|| "no reading".to_owned(), |reading| reading.line()))
     }
 
     /// Runs everything; true if nothing failed.
@@ -184,7 +217,7 @@ mod tests {
 
     #[test]
     fn a_failing_contender_fails_the_run() {
-        for scenario in ["waves", "submit", "flights"] {
+        for scenario in Scenario::ALL.iter().map(|scenario| scenario.name()) {
             let fails = options(&format!("{scenario} --contender forgetful"));
             assert_eq!(forgetful().run(&fails, &Effort::tiny()), Ok(false));
         }

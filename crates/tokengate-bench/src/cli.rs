@@ -5,16 +5,21 @@
 
 use std::path::PathBuf;
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
 
 use crate::allocator;
 use crate::effort::Effort;
 use crate::scenarios::Scenario;
+use crate::scenarios::scale::resident::Held;
 
 /// Measures tokengate beside its peers.
 #[derive(Debug, Default, Parser)]
 #[command(name = "tokengate-bench", version, long_about = None)]
+#[command(args_conflicts_with_subcommands = true, disable_help_subcommand = true)]
 pub(crate) struct Options {
+    #[command(subcommand)]
+    pub(crate) part: Option<Part>,
+
     /// Scenarios to run; none means all
     #[arg(value_name = "SCENARIO")]
     pub(crate) scenarios: Vec<Scenario>,
@@ -46,6 +51,18 @@ pub(crate) struct Options {
     /// The allocator of all contenders: a build has one, `cargo xtask bench` builds the one asked for
     #[arg(long, value_name = "NAME", value_parser = ["system", "mimalloc"])]
     allocator: Option<String>,
+}
+
+/// What a run asks of another process of this binary.
+#[derive(Debug, Clone, Subcommand)]
+pub(crate) enum Part {
+    /// Print the resident memory of one contender that holds tokens
+    #[command(hide = true)]
+    Resident {
+        contender: String,
+        tokens: usize,
+        held: Held,
+    },
 }
 
 impl Options {
@@ -110,7 +127,30 @@ mod tests {
     #[test]
     fn an_unknown_scenario_lists_the_valid_ones() {
         let error = parse("wavs").unwrap_err();
-        assert!(error.contains("waves, submit, flights"), "{error}");
+        assert!(error.contains("waves, submit, latency"), "{error}");
+    }
+
+    #[test]
+    fn parts_are_for_the_bench_alone() {
+        assert!(parse("waves --quick").unwrap().part.is_none());
+        let options = parse("resident tokio 10 executed").unwrap();
+        let Some(Part::Resident {
+            contender,
+            tokens,
+            held,
+        }) = options.part
+        else {
+            panic!("{options:?}");
+        };
+        assert_eq!(
+            (contender.as_str(), tokens, held),
+            ("tokio", 10, Held::Executed)
+        );
+        let help = parse("--help").unwrap_err();
+        assert!(
+            !help.contains("resident") && !help.contains("COMMAND"),
+            "{help}"
+        );
     }
 
     #[test]

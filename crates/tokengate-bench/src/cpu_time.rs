@@ -1,7 +1,7 @@
 //! Tells who took CPU time away during a measurement: the hypervisor, or other processes.
 //!
 //! The recorder asks about stolen time for each repetition, the bench about other processes for each
-//! scenario. It reads Linux's `/proc/stat`; elsewhere nothing is known and nothing counts as taken.
+//! scenario, `latency` about the CPU time of this process. It reads Linux's `/proc/stat`; elsewhere nothing is known and nothing counts as taken.
 
 use std::time::{Duration, Instant};
 
@@ -82,13 +82,14 @@ impl Neighbours {
         Self {
             began: Instant::now(),
             machine: CpuTime::now(),
-            own: process_cpu_time(),
+            own: process_cpu_time().unwrap_or_default(),
         }
     }
 
     /// How many CPUs other processes kept busy since then, on average.
     pub(crate) fn cpus(&self) -> f64 {
-        let own_s = process_cpu_time().saturating_sub(self.own).as_secs_f64();
+        let own = process_cpu_time().unwrap_or_default();
+        let own_s = own.saturating_sub(self.own).as_secs_f64();
         let others_s = CpuTime::now().busy_s_since(self.machine) - own_s;
         (others_s / self.began.elapsed().as_secs_f64()).max(0.0)
     }
@@ -96,15 +97,20 @@ impl Neighbours {
 
 /// CPU time of all threads of this process.
 #[cfg(unix)]
-fn process_cpu_time() -> Duration {
+pub(crate) fn process_cpu_time() -> Option<Duration> {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
-    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+    Some(Duration::new(time.tv_sec as u64, time.tv_nsec as u32))
 }
 
-/// Not known here, and not needed: nothing is known of the machine either.
+/// Not known here.
 #[cfg(not(unix))]
-fn process_cpu_time() -> Duration {
-    Duration::ZERO
+pub(crate) fn process_cpu_time() -> Option<Duration> {
+    None
+}
+
+/// CPU time of all threads of this process since `earlier`, a reading of [`process_cpu_time`].
+pub(crate) fn process_cpu_time_since(earlier: Option<Duration>) -> Option<Duration> {
+    Some(process_cpu_time()?.saturating_sub(earlier?))
 }
 
 #[cfg(test)]

@@ -4,6 +4,10 @@
 //! every figure that has a bar; repetitions, the number of empty tokens and how much is learned about the
 //! peers differ.
 
+use std::time::Duration;
+
+use crate::scenarios::latency::RESTS;
+
 /// Repetitions and sizes of one run.
 #[derive(Debug, Clone)]
 pub(crate) struct Effort {
@@ -23,6 +27,16 @@ pub(crate) struct Effort {
     pub(crate) all_peers: bool,
     /// For `submit`: tokens outstanding, and tokens in all.
     pub(crate) outstanding: Vec<(usize, usize)>,
+    /// For `latency`: tokens of one repetition, for each rest of the caller.
+    pub(crate) round_trips: [usize; RESTS],
+    /// For `latency`: children of one repetition.
+    pub(crate) children: usize,
+    /// For `latency`: how long idle workers are watched.
+    pub(crate) idle_rest: Duration,
+    /// For `scale`: tokens outstanding, and tokens in all.
+    pub(crate) scale: Vec<(usize, usize)>,
+    /// For `scale`: tokens held while memory is measured; none where there are none.
+    pub(crate) resident: Option<usize>,
 }
 
 impl Effort {
@@ -37,6 +51,11 @@ impl Effort {
             peer_figures: false,
             all_peers: false,
             outstanding: vec![(1_000, 50_000), (10_000, 50_000), (1_000_000, 1_000_000)],
+            round_trips: [2_000, 250, 250, 60],
+            children: 20_000,
+            idle_rest: Duration::from_secs(1),
+            scale: vec![(1_000, 50_000), (10_000, 50_000), (100_000, 100_000)],
+            resident: Some(1_000_000),
         }
     }
 
@@ -49,6 +68,14 @@ impl Effort {
             retakes: 3,
             peer_figures: true,
             outstanding: vec![(1_000, 200_000), (10_000, 200_000), (1_000_000, 1_000_000)],
+            round_trips: [10_000, 500, 500, 200],
+            children: 100_000,
+            scale: vec![
+                (1_000, 200_000),
+                (10_000, 200_000),
+                (100_000, 400_000),
+                (1_000_000, 1_000_000),
+            ],
             ..Self::quick()
         }
     }
@@ -67,6 +94,16 @@ impl Effort {
                 (10_000, 1_000_000),
                 (1_000_000, 1_000_000),
             ],
+            round_trips: [20_000, 2_000, 2_000, 1_000],
+            children: 100_000,
+            idle_rest: Duration::from_secs(10),
+            scale: vec![
+                (1_000, 1_000_000),
+                (10_000, 1_000_000),
+                (100_000, 1_000_000),
+                (1_000_000, 1_000_000),
+                (10_000_000, 10_000_000),
+            ],
             ..Self::quick()
         }
     }
@@ -83,6 +120,11 @@ impl Effort {
             peer_figures: true,
             all_peers: true,
             outstanding: vec![(10, 20)],
+            round_trips: [20, 2, 2, 2],
+            children: 20,
+            idle_rest: Duration::from_millis(1),
+            scale: vec![(10, 20), (20, 20)],
+            resident: None,
         }
     }
 }

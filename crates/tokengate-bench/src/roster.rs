@@ -4,11 +4,15 @@
 //! [`AnyContender`] is what a scenario sees of a contender: one method for each kind of repetition,
 //! each written once for all contenders.
 
+use std::time::Duration;
+
 use crate::contender::{Contender, Handles, Unable};
 use crate::contenders as built_in;
-use crate::scenarios::Scenario::{self, Flights, Submit, Waves};
+use crate::scenarios::Scenario::{self, Flights, Latency, Scale, Submit, Waves};
+use crate::scenarios::cost::{self, CostSample};
 use crate::scenarios::flights::{self, FlightSample, Leg};
-use crate::scenarios::submit::{self, SubmitSample};
+use crate::scenarios::latency::{self, LatencySample};
+use crate::scenarios::scale::resident::{self, Held, Reading};
 use crate::scenarios::waves::{self, FiguresSample, WaveSample};
 
 /// A contender that can be started.
@@ -18,9 +22,13 @@ pub(crate) struct Entry {
     scenarios: &'static [Scenario],
     start: Start,
     start_measuring: Option<Start>,
+    start_roomy: Option<StartRoomy>,
 }
 
 type Start = Box<dyn Fn() -> Result<Box<dyn AnyContender>, Unable>>;
+
+/// Starts a contender with room for so many tokens that have not started.
+type StartRoomy = Box<dyn Fn(usize) -> Result<Box<dyn AnyContender>, Unable>>;
 
 /// A contender that runs.
 pub(crate) struct Running {
@@ -49,6 +57,7 @@ impl Entry {
             scenarios,
             start: Box::new(move || Ok(Box::new(start()?))),
             start_measuring: None,
+            start_roomy: None,
         }
     }
 
@@ -59,6 +68,32 @@ impl Entry {
     ) -> Self {
         self.start_measuring = Some(Box::new(move || Ok(Box::new(start()?))));
         self
+    }
+
+    /// Starts the contender in this way where it must hold many tokens that have not started.
+    fn roomy<C: Contender + 'static>(
+        mut self,
+        start: impl Fn(usize) -> Result<C, Unable> + 'static,
+    ) -> Self {
+        self.start_roomy = Some(Box::new(move |tokens| Ok(Box::new(start(tokens)?))));
+        self
+    }
+
+    /// True if it can be started with room for a number of tokens that have not started.
+    pub(crate) fn makes_room(&self) -> bool {
+        self.start_roomy.is_some()
+    }
+
+    /// Starts it alone, with such room if that is wanted and can be asked for.
+    ///
+    /// # Errors
+    ///
+    /// If this machine cannot run it.
+    pub(crate) fn start_alone(&self, room: Option<usize>) -> Result<Box<dyn AnyContender>, Unable> {
+        match (&self.start_roomy, room) {
+            (Some(start), Some(tokens)) => start(tokens),
+            _ => (self.start)(),
+        }
     }
 
     /// True if it takes part in the scenario.
@@ -102,6 +137,7 @@ pub(crate) fn built_in() -> Vec<Entry> {
     use built_in::{
         async_executor::AsyncExecutor,
         bounded_channel::BoundedChannel,
+        glommio_local::GlommioLocal,
         rayon_par_iter::RayonParIter,
         rayon_spawn::RayonSpawn,
         serial::Serial,
@@ -112,10 +148,13 @@ pub(crate) fn built_in() -> Vec<Entry> {
         tokio_inside::TokioInside,
         tokio_join_set::TokioJoinSet,
         tokio_outside::TokioOutside,
+        tokio_spawn_blocking::TokioSpawnBlocking,
         tokio_spawn_pinned::TokioSpawnPinned,
     };
     const WORK: &[Scenario] = &[Waves, Flights];
     const COST: &[Scenario] = &[Submit];
+    const BULK: &[Scenario] = &[Waves, Submit, Flights];
+    const EACH: &[Scenario] = &[Submit, Latency];
     let all = Scenario::ALL;
     let ours = |name, scenarios, form| {
         Entry::new(name, Each, scenarios, move || Tokengate::start(form))
@@ -123,20 +162,38 @@ pub(crate) fn built_in() -> Vec<Entry> {
     };
     vec![
         Entry::new("serial", None, all, || Ok(Serial)),
-        Entry::new("static-split", None, all, StaticSplit::start),
+        Entry::new("static-split", None, BULK, StaticSplit::start),
         Entry::new("tokio", Each, all, TokioOutside::start),
-        Entry::new("tokio-inside", Each, all, TokioInside::start),
+        Entry::new(
+            "tokio-inside",
+            Each,
+            &[Waves, Submit, Scale, Flights],
+            TokioInside::start,
+        ),
         Entry::new("tokio-join-set", None, WORK, TokioJoinSet::start),
         Entry::new("tokio-chunks-64", None, COST, TokioChunks::start),
-        Entry::new("tokio-spawn-pinned", Each, COST, TokioSpawnPinned::start),
+        Entry::new(
+            "tokio-spawn-blocking",
+            Each,
+            EACH,
+            TokioSpawnBlocking::start,
+        ),
+        Entry::new("tokio-spawn-pinned", Each, EACH, TokioSpawnPinned::start),
         Entry::new("rayon-spawn", Each, all, RayonSpawn::start),
-        Entry::new("rayon-par-iter", None, all, RayonParIter::start),
-        Entry::new("threadpool", Each, COST, Threadpool::start),
-        Entry::new("async-executor", Each, COST, AsyncExecutor::start),
-        Entry::new("bounded-channel", Each, COST, BoundedChannel::start),
-        ours("tokengate", all, Form::OneByOne),
-        ours("tokengate-batch", &[Submit, Flights], Form::Batch),
-        ours("tokengate-get-all", all, Form::GetAll),
+        Entry::new("rayon-par-iter", None, BULK, RayonParIter::start),
+        Entry::new("threadpool", Each, EACH, Threadpool::start),
+        Entry::new(
+            "async-executor",
+            Each,
+            &[Submit, Latency, Scale],
+            AsyncExecutor::start,
+        ),
+        Entry::new("bounded-channel", Each, EACH, BoundedChannel::start),
+        Entry::new("glommio-local", None, EACH, GlommioLocal::start),
+        ours("tokengate", all, Form::OneByOne)
+            .roomy(|tokens| Tokengate::start_with_room(Form::OneByOne, tokens)),
+        ours("tokengate-batch", &[Submit, Scale, Flights], Form::Batch),
+        ours("tokengate-get-all", BULK, Form::GetAll),
         Entry::new("tokengate-free-routing", Each, &[Waves], || {
             Tokengate::start_free_routing(Form::GetAll)
         }),
@@ -152,7 +209,11 @@ pub(crate) trait AnyContender {
     /// All waves, with the contender's own figures.
     fn measuring_waves(&mut self, waves: usize) -> FiguresSample;
     /// Empty tokens, so many at a time, until so many have run.
-    fn submit(&mut self, outstanding: usize, tokens: usize) -> SubmitSample;
+    fn submit(&mut self, outstanding: usize, tokens: usize) -> CostSample;
+    /// One token and back, so many times, each after a rest of the caller.
+    fn latency(&mut self, rest: Duration, tokens: usize) -> LatencySample;
+    /// Resident memory while so many tokens are held.
+    fn resident(&mut self, tokens: usize, held: Held) -> Result<Option<Reading>, String>;
     /// One token a flight leg.
     fn flights(&mut self, legs: &'static [Leg]) -> FlightSample;
 }
@@ -170,8 +231,16 @@ impl<C: Contender> AnyContender for C {
         waves::measuring_repetition(self, waves)
     }
 
-    fn submit(&mut self, outstanding: usize, tokens: usize) -> SubmitSample {
-        submit::repetition(self, outstanding, tokens)
+    fn submit(&mut self, outstanding: usize, tokens: usize) -> CostSample {
+        cost::repetition(self, outstanding, tokens)
+    }
+
+    fn latency(&mut self, rest: Duration, tokens: usize) -> LatencySample {
+        latency::repetition(self, rest, tokens)
+    }
+
+    fn resident(&mut self, tokens: usize, held: Held) -> Result<Option<Reading>, String> {
+        resident::read(self, tokens, held)
     }
 
     fn flights(&mut self, legs: &'static [Leg]) -> FlightSample {

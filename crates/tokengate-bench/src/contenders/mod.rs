@@ -6,6 +6,7 @@
 
 pub(crate) mod async_executor;
 pub(crate) mod bounded_channel;
+pub(crate) mod glommio_local;
 pub(crate) mod rayon_par_iter;
 pub(crate) mod rayon_spawn;
 pub(crate) mod serial;
@@ -16,6 +17,7 @@ pub(crate) mod tokio_chunks;
 pub(crate) mod tokio_inside;
 pub(crate) mod tokio_join_set;
 pub(crate) mod tokio_outside;
+pub(crate) mod tokio_spawn_blocking;
 pub(crate) mod tokio_spawn_pinned;
 
 use std::any::Any;
@@ -27,7 +29,7 @@ use crate::contender::{Failed, Job, Outcome, Unable};
 use crate::machine;
 
 /// The multi-threaded tokio runtime that the tokio forms share the settings of.
-fn tokio_runtime() -> Result<tokio::runtime::Runtime, Unable> {
+pub(crate) fn tokio_runtime() -> Result<tokio::runtime::Runtime, Unable> {
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(machine::workers())
         .build()

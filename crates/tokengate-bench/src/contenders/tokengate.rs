@@ -56,6 +56,11 @@ impl Tokengate {
         Self::with(form, Gate::builder().domains(Domains::Count(1)))
     }
 
+    /// The same with room for so many tokens that have not started.
+    pub(crate) fn start_with_room(form: Form, tokens: usize) -> Result<Self, Unable> {
+        Self::with(form, Gate::builder().capacity(tokens))
+    }
+
     fn with(form: Form, builder: tokengate::Builder) -> Result<Self, Unable> {
         let gate = builder.start().map_err(|error| Unable(error.to_string()))?;
         let read = gate.timing();

@@ -46,6 +46,9 @@ pub(crate) fn render(
         if !report.ratios.is_empty() {
             push_grid(&mut body, &table::ratios(&report.ratios));
         }
+        if !report.limits.is_empty() {
+            push_grid(&mut body, &table::limits(&report.limits));
+        }
         push_grid(&mut body, &remarks(report));
     }
     // A closing tag inside a string of the JSON would end the script element.

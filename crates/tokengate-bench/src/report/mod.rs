@@ -18,6 +18,7 @@ pub(crate) struct ScenarioReport {
     pub(crate) name: &'static str,
     pub(crate) contenders: Vec<ContenderReport>,
     pub(crate) ratios: Vec<Ratio>,
+    pub(crate) limits: Vec<Limit>,
     pub(crate) grids: Vec<Grid>,
     pub(crate) charts: Vec<Chart>,
     /// CPUs that other processes kept busy meanwhile, on average.
@@ -55,6 +56,15 @@ pub(crate) struct Ratio {
     pub(crate) value: f64,
     /// The value that we promise, where we promise one.
     pub(crate) bar: Option<f64>,
+}
+
+/// A figure of ours, and the most that we promise it to be.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Limit {
+    pub(crate) name: String,
+    pub(crate) value: f64,
+    pub(crate) most: f64,
+    pub(crate) unit: &'static str,
 }
 
 /// A table.
@@ -102,6 +112,18 @@ impl ScenarioReport {
 }
 
 impl Verdict {
+    /// The first that failed, or else the last one.
+    pub(crate) fn worst<'a>(all: impl Iterator<Item = &'a Self> + Clone) -> Self {
+        let mut failed = all
+            .clone()
+            .filter(|verdict| matches!(verdict, Self::Failed(_)));
+        failed
+            .next()
+            .or_else(|| all.last())
+            .cloned()
+            .unwrap_or_else(|| Self::Failed("nothing was measured".to_owned()))
+    }
+
     /// The verdict as a remark.
     pub(crate) fn text(&self) -> String {
         match self {
@@ -119,6 +141,18 @@ impl Ratio {
             let met = if self.value >= bar { "met" } else { "missed" };
             format!(">= {bar:.2}, {met}")
         })
+    }
+}
+
+impl Limit {
+    /// What the limit says: `<= 176.00 bytes, met`.
+    pub(crate) fn judgement(&self) -> String {
+        let met = if self.value <= self.most {
+            "met"
+        } else {
+            "missed"
+        };
+        format!("<= {:.2} {}, {met}", self.most, self.unit)
     }
 }
 
@@ -181,6 +215,12 @@ pub(crate) mod tests {
                 value: 1.9,
                 bar: Some(1.5),
             }],
+            limits: vec![Limit {
+                name: "resident a token".into(),
+                value: 81.0,
+                most: 176.0,
+                unit: "bytes",
+            }],
             grids: vec![Grid {
                 title: "Contenders".into(),
                 header: vec!["contender".into(), "elapsed ms".into()],
@@ -228,5 +268,17 @@ pub(crate) mod tests {
         assert_eq!(ratio(8.0, Some(8.0)).judgement(), ">= 8.00, met");
         assert_eq!(ratio(7.9, Some(8.0)).judgement(), ">= 8.00, missed");
         assert_eq!(ratio(7.9, None).judgement(), "");
+    }
+
+    #[test]
+    fn limits_are_upper_bounds() {
+        let limit = |value| Limit {
+            name: String::new(),
+            value,
+            most: 176.0,
+            unit: "bytes",
+        };
+        assert_eq!(limit(176.0).judgement(), "<= 176.00 bytes, met");
+        assert_eq!(limit(177.0).judgement(), "<= 176.00 bytes, missed");
     }
 }

@@ -7,7 +7,7 @@ use std::fmt::Write;
 
 use comfy_table::{Cell, CellAlignment, Table, presets};
 
-use crate::report::{Grid, Ratio, ScenarioReport, Verdict};
+use crate::report::{Grid, Limit, Ratio, ScenarioReport, Verdict};
 
 /// All tables of one scenario.
 pub(crate) fn render(report: &ScenarioReport) -> String {
@@ -17,6 +17,9 @@ pub(crate) fn render(report: &ScenarioReport) -> String {
     }
     if !report.ratios.is_empty() {
         push(&mut text, &ratios(&report.ratios));
+    }
+    if !report.limits.is_empty() {
+        push(&mut text, &limits(&report.limits));
     }
     if let Some(warning) = report.warning() {
         writeln!(text, "\n{warning}").expect("a string takes all text");
@@ -44,6 +47,22 @@ pub(crate) fn ratios(ratios: &[Ratio]) -> Grid {
                 format!("{:.3}", ratio.value),
                 ratio.judgement(),
             ]
+        })
+        .collect();
+    grid
+}
+
+/// The limits as a table, for this form and the page.
+pub(crate) fn limits(limits: &[Limit]) -> Grid {
+    let mut grid = Grid::new(
+        "Limits: what tokengate takes, and the most that it may take",
+        &["figure", "value", "limit"],
+    );
+    grid.rows = limits
+        .iter()
+        .map(|limit| {
+            let value = format!("{:.2} {}", limit.value, limit.unit);
+            vec![limit.name.clone(), value, limit.judgement()]
         })
         .collect();
     grid
@@ -78,6 +97,7 @@ mod tests {
         assert!(text.contains("# waves"));
         assert!(text.contains("good") && text.contains("<0.5>"));
         assert!(text.contains("vs_serial") && text.contains(">= 1.50, met"));
+        assert!(text.contains("81.00 bytes") && text.contains("<= 176.00 bytes, met"));
         assert!(text.contains("gone: skipped: no io_uring"));
         assert!(text.contains("kept 0.5 CPUs busy"));
     }

@@ -3,7 +3,10 @@
 //! The bench runs the chosen ones one after the other. Each starts its contenders, takes the
 //! repetitions with the recorder and gives a [`ScenarioReport`]; none prints.
 
+pub(crate) mod cost;
 pub(crate) mod flights;
+pub(crate) mod latency;
+pub(crate) mod scale;
 pub(crate) mod submit;
 pub(crate) mod waves;
 
@@ -16,7 +19,7 @@ use crate::effort::Effort;
 use crate::progress::Progress;
 use crate::recorder::Record;
 use crate::report::{ContenderReport, ScenarioReport, Verdict};
-use crate::roster::{Entry, Skipped};
+use crate::roster::{Entry, Running, Skipped};
 use crate::spread::Spread;
 use crate::tally::Tally;
 
@@ -27,19 +30,31 @@ pub(crate) enum Scenario {
     Waves,
     /// Empty tokens: what one token costs, by how many are outstanding
     Submit,
+    /// One token and back: quantiles and CPU time, back to back and after the caller's rest
+    Latency,
+    /// Cost and memory of a token with 1,000 to 10,000,000 outstanding
+    Scale,
     /// Real data: one token for each row, results checked against published digests
     Flights,
 }
 
 impl Scenario {
     /// Every scenario, in the order of running.
-    pub(crate) const ALL: &'static [Self] = &[Self::Waves, Self::Submit, Self::Flights];
+    pub(crate) const ALL: &'static [Self] = &[
+        Self::Waves,
+        Self::Submit,
+        Self::Latency,
+        Self::Scale,
+        Self::Flights,
+    ];
 
     /// The name on the command line and in the reports.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Waves => "waves",
             Self::Submit => "submit",
+            Self::Latency => "latency",
+            Self::Scale => "scale",
             Self::Flights => "flights",
         }
     }
@@ -59,10 +74,18 @@ impl Scenario {
         Ok(match self {
             Self::Waves => waves::run(entries, effort, &progress),
             Self::Submit => submit::run(entries, effort, &progress),
+            Self::Latency => latency::run(entries, effort, &progress),
+            Self::Scale => scale::run(entries, effort, &progress),
             Self::Flights => flights::run(entries, effort, input, &progress)?,
         })
     }
 }
+
+/// The two forms of ours that are promised, as the ratios and as the roster name them.
+const OURS: [(&str, &str); 2] = [("one_by_one", "tokengate"), ("batch", "tokengate-batch")];
+
+/// tokio with a handle a token, in both its forms.
+const TOKIO: [&str; 2] = ["tokio", "tokio-inside"];
 
 /// What one repetition gives.
 trait Sample {
@@ -137,6 +160,18 @@ fn put(figures: &mut Map<String, Value>, name: &str, unit: &str, spread: Spread)
     figures.insert(format!("{name}_{unit}"), json!(spread.median));
     figures.insert(format!("{name}_min_{unit}"), json!(spread.min));
     figures.insert(format!("{name}_max_{unit}"), json!(spread.max));
+}
+
+/// The entries that run here.
+fn started<'a>(entries: &[&'a Entry], absent: &[Skipped]) -> Vec<&'a Entry> {
+    let runs = |entry: &&Entry| absent.iter().all(|skipped| skipped.name != entry.name);
+    entries.iter().copied().filter(runs).collect()
+}
+
+/// Lets those go that have panicked: what may be half changed does not run again.
+fn retire<S>(running: &mut Vec<Running>, records: &[Record<S>]) {
+    let broken = |name: &str| records.iter().any(|r| r.name == name && r.panic.is_some());
+    running.retain(|running| !broken(&running.name));
 }
 
 /// The report of a contender that did not run.

@@ -169,6 +169,7 @@ fn report(
         busy_elsewhere_cpus: 0.0,
         contenders,
         ratios: ratios(found),
+        limits: vec![],
         grids: vec![grid(found, legs, expected)],
         charts: vec![Chart::Bars {
             title: "flights: all legs, median with smallest and largest".into(),

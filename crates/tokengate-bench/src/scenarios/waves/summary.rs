@@ -51,6 +51,7 @@ pub(super) fn report(
         name: "waves",
         busy_elsewhere_cpus: 0.0,
         ratios: ratios(&found),
+        limits: vec![],
         grids: grids(&found),
         charts: charts(&found),
         contenders,
