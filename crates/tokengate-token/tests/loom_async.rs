@@ -115,7 +115,8 @@ fn late_wakers_do_nothing_but_keep_the_cell() {
         let late = door.open_silently();
         late.wake_by_ref();
         let other = thread::spawn(move || {
-            late.clone().wake();
+            let clone = late.clone();
+            clone.wake();
             drop(late);
         });
         let _ = queue.run_next();
