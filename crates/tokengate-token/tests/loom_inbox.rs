@@ -14,6 +14,8 @@ use loom_common::{Call, Counted, nowhere};
 use tokengate_token::{Inbox, Posted, Ran, Runnable, RunnableList, Token, TokenId};
 
 type Calls = Vec<(Call, Token<Counted>, Runnable)>;
+type Posts = Vec<(TokenId, Posted)>;
+type Kept = Vec<(Call, Token<Counted>)>;
 
 /// Runs a list, which asserts that the bodies are seen; gives the order.
 fn run(mut list: RunnableList) -> Vec<TokenId> {
@@ -26,7 +28,7 @@ fn run(mut list: RunnableList) -> Vec<TokenId> {
 }
 
 /// Posts each from a thread that makes them there; gives what is needed to judge.
-fn produce(inbox: &Inbox, count: usize) -> (Vec<(TokenId, Posted)>, Vec<(Call, Token<Counted>)>) {
+fn produce(inbox: &Inbox, count: usize) -> (Posts, Kept) {
     let mut posted = Vec::new();
     let mut kept = Vec::new();
     for _ in 0..count {
