@@ -165,6 +165,21 @@ impl Domain {
         }
     }
 
+    /// Makes a spare idle, if there is one too many, until it is engaged again or the scheduler
+    /// stops; whether it was. Calls `idle` before it parks: it may have been the last one awake.
+    pub(crate) fn retire(&self, spare: &Sleeper, idle: impl FnOnce()) -> bool {
+        if !self.spares.retire(spare.index()) {
+            return false;
+        }
+        // A post may have unparked this spare: somebody else has to see to it.
+        if self.has_work() {
+            self.unpark_one();
+        }
+        idle();
+        spare.park();
+        true
+    }
+
     /// Whether a worker that looks around would find something. Fence before, to miss nothing.
     pub(crate) fn has_work(&self) -> bool {
         self.mailboxes.iter().any(|mailbox| !mailbox.is_empty())

@@ -1,4 +1,4 @@
-//! A domain with its workers for the model checker: no threads, no clock, no admission.
+//! A domain with its workers and spares for the model checker: no threads, no clock, no admission.
 //!
 //! Used by `tests/loom_*.rs` and compiled for them only. Everything that takes part in a protocol
 //! is the real thing; this file only gives it a public face.
@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use tokengate_token::{Runnable, RunnableList};
 
+use crate::block;
 use crate::config::Hooks;
 use crate::domain::{self, SHUT_DOWN};
 use crate::local::LocalQueue;
@@ -16,24 +17,39 @@ use crate::sleep::Sleeper;
 #[derive(Clone)]
 pub struct Domain(Arc<domain::Domain>);
 
-/// A worker of a domain; the test gives it a thread.
+/// A worker or spare of a domain; the test gives it a thread.
 pub struct Worker {
     domain: Arc<domain::Domain>,
     core: usize,
     sleeper: Sleeper,
-    queue: LocalQueue,
+    /// None for spares.
+    queue: Option<LocalQueue>,
+}
+
+/// What came of an engagement: see `block::Engaged`.
+pub enum Engaged {
+    Done,
+    /// This spare needs its thread.
+    Start(Worker),
+    Exhausted,
+    Closed,
 }
 
 impl Domain {
     /// The workers belong to the cores in turn; there are no spares.
     pub fn new(cores: usize, workers: usize) -> (Self, Vec<Worker>) {
+        Self::with_spares(cores, workers, 0)
+    }
+
+    /// With spares, which are fresh.
+    pub fn with_spares(cores: usize, workers: usize, spares: usize) -> (Self, Vec<Worker>) {
         let hooks = Arc::new(Hooks::default());
-        let (domain, each) = domain::Domain::new(0, cores, workers, 0, hooks);
+        let (domain, each) = domain::Domain::new(0, cores, workers, spares, hooks);
         let each = each.into_iter().map(|(sleeper, queue)| Worker {
             domain: domain.clone(),
             core: sleeper.index() % cores,
             sleeper,
-            queue,
+            queue: Some(queue),
         });
         let workers = each.collect();
         (Self(domain), workers)
@@ -47,8 +63,45 @@ impl Domain {
         self.0.post_list(core, list)
     }
 
-    pub fn unpark_all(&self) {
+    /// As `Shared::stop`, after the flag is set.
+    pub fn stop(&self) {
         self.0.sleepers.unpark_all();
+        self.0.spares.close(&self.0.sleepers);
+    }
+
+    /// A thread of the domain is about to block.
+    pub fn engage(&self) -> Engaged {
+        match self.0.spares.engage(&self.0.sleepers) {
+            block::Engaged::Done => Engaged::Done,
+            block::Engaged::Start(sleeper) => {
+                self.0.thread_starts();
+                Engaged::Start(Worker {
+                    domain: self.0.clone(),
+                    core: 0,
+                    sleeper,
+                    queue: None,
+                })
+            }
+            block::Engaged::Exhausted => Engaged::Exhausted,
+            block::Engaged::Closed => Engaged::Closed,
+        }
+    }
+
+    /// Its wait is over.
+    pub fn disengage(&self) {
+        self.0.spares.disengage(&self.0.sleepers);
+    }
+
+    /// As the purge of a shutdown, from outside.
+    pub fn purge(&self) {
+        while let Some(runnable) = self.0.take_one(0) {
+            runnable.kill(SHUT_DOWN);
+        }
+    }
+
+    /// As the end of a shutdown with a thread that does not end.
+    pub fn close(&self) {
+        self.0.close();
     }
 
     pub fn all_quiet(domains: &[Self]) -> bool {
@@ -60,17 +113,28 @@ impl Domain {
 impl Worker {
     /// The next runnable: own queue, mailboxes, siblings.
     pub fn next(&mut self) -> Option<Runnable> {
-        if let Some(own) = self.queue.pop() {
+        let Some(queue) = &self.queue else {
+            return self.domain.take_one(self.core);
+        };
+        if let Some(own) = queue.pop() {
             return Some(own);
         }
-        self.domain.drain(self.core, &self.queue);
-        let drained = self.queue.pop();
-        drained.or_else(|| self.domain.steal(self.sleeper.index(), &self.queue))
+        self.domain.drain(self.core, queue);
+        let drained = queue.pop();
+        drained.or_else(|| self.domain.steal(self.sleeper.index(), queue))
     }
 
     /// As a body's call that stays in the domain.
     pub fn push(&mut self, runnable: Runnable) {
-        self.domain.push_own(&self.queue, runnable);
+        let queue = self.queue.as_ref().expect("a worker");
+        self.domain.push_own(queue, runnable);
+    }
+
+    /// Goes idle, if it is a spare that is one too many; whether it was.
+    pub fn retire(&self, idle: impl FnOnce()) -> bool {
+        self.queue.is_none()
+            && self.domain.spares.has_retirement()
+            && self.domain.retire(&self.sleeper, idle)
     }
 
     /// Sleeps, unless there is work or it is `stopping`; whether it slept.

@@ -194,19 +194,10 @@ impl Worker {
     /// scheduler stops; whether it was.
     #[cold]
     fn retire(&self) -> bool {
-        let (shared, domain) = (&self.on.shared, &self.on.domain);
-        if !domain.spares.retire(self.on.index) {
-            return false;
-        }
-        self.on.return_credits();
-        // A post may have unparked this spare: somebody else has to see to it.
-        if domain.has_work() {
-            domain.unpark_one();
-        }
-        // It may have been the last that did not sleep.
-        shared.worker_parks();
-        self.sleeper.park();
-        true
+        self.on.domain.retire(&self.sleeper, || {
+            self.on.return_credits();
+            self.on.shared.worker_parks();
+        })
     }
 
     /// Ends everything that is left in the domain, then this worker.

@@ -42,7 +42,7 @@ impl Stop {
     fn stop(&self) {
         self.flag.store(true, Release);
         for domain in &self.domains {
-            domain.unpark_all();
+            domain.stop();
         }
     }
 
