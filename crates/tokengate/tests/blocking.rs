@@ -185,3 +185,122 @@ fn many_bodies_block_at_once_and_every_handle_resolves_at_shutdown() {
         assert_eq!(token.get().unwrap(), 4);
     }
 }
+
+#[test]
+fn levels_that_wait_for_many_finish() {
+    fn tree(handle: &tokengate::Handle, levels: u64) -> u64 {
+        if levels == 0 {
+            return 1;
+        }
+        let below: Vec<_> = (0..3)
+            .map(|_| {
+                let inner = handle.clone();
+                handle.spawn("test.tree", move || tree(&inner, levels - 1))
+            })
+            .collect();
+        get_all(below).into_iter().map(Result::unwrap).sum()
+    }
+    let gate = Gate::builder().domains(Domains::Count(3)).start().unwrap();
+    let handle = gate.handle();
+    assert_eq!(guarded(&gate, move || tree(&handle, 4)).unwrap(), 81);
+}
+
+#[test]
+fn a_child_that_panics_in_place_leaves_its_waiter_whole() {
+    let gate = one_worker().max_spares(0).start().unwrap();
+    let panicked = guarded(&gate, || {
+        let handle = tokengate::Handle::current().unwrap();
+        let child = handle.spawn("test.panics", || panic!("in place"));
+        let panicked = matches!(child.get(), Err(TokenError::Panicked(_)));
+        panicked && handle.spawn("test.after", || 7).get().unwrap() == 7
+    });
+    assert!(panicked.unwrap());
+    assert_eq!(guarded(&gate, || 7).unwrap(), 7);
+}
+
+#[test]
+fn a_waiter_that_is_killed_while_its_child_runs_in_place_goes_on() {
+    let gate = one_worker().max_spares(0).start().unwrap();
+    let (enter, entered) = channel();
+    let (release, released) = channel::<()>();
+    let (tell, told) = channel();
+    let outer = gate.spawn("test.outer", move || {
+        let handle = tokengate::Handle::current().unwrap();
+        let child = handle.spawn("test.inner", move || {
+            enter.send(()).unwrap();
+            released.recv_timeout(HANG).unwrap();
+            tokengate::cancelled()
+        });
+        let child_saw = child.get().unwrap();
+        tell.send((child_saw, tokengate::cancelled())).unwrap();
+    });
+    entered.recv_timeout(HANG).unwrap();
+    assert!(outer.kill("test"));
+    assert!(matches!(outer.get(), Err(TokenError::Killed { .. })));
+    release.send(()).unwrap();
+    // The kill is the waiter's alone.
+    assert_eq!(told.recv_timeout(HANG).unwrap(), (false, true));
+}
+
+#[test]
+fn async_bodies_and_bodies_on_spares_may_block_too() {
+    let gate = one_worker().start().unwrap();
+    let handle = gate.handle();
+    type Level = std::pin::Pin<Box<dyn Future<Output = u64> + Send>>;
+    /// Blocks on a body that cannot run in place, and that does the same one level below.
+    fn level(handle: tokengate::Handle, levels: u64) -> Level {
+        Box::pin(async move {
+            tokio::task::yield_now().await;
+            if levels == 0 {
+                return 0;
+            }
+            let below = level(handle.clone(), levels - 1);
+            handle.spawn_async("test.level", below).get().unwrap() + 1
+        })
+    }
+    // Each level holds a thread: the worker, then one spare after another.
+    let mut token = gate.spawn_async("test.level", level(handle, 20));
+    assert_eq!(token.get_timeout(HANG).expect("hangs").unwrap(), 20);
+}
+
+#[test]
+fn spares_are_used_again() {
+    use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+    static STARTED: AtomicUsize = AtomicUsize::new(0);
+    let gate = one_worker()
+        .on_thread_start(|_| {
+            STARTED.fetch_add(1, Relaxed);
+        })
+        .start()
+        .unwrap();
+    let workers = gate.plan().worker_count();
+    guarded(&gate, || {
+        let handle = tokengate::Handle::current().unwrap();
+        for _ in 0..10_000 {
+            let yields = handle.spawn_async("test.yields", tokio::task::yield_now());
+            yields.get().unwrap();
+        }
+    })
+    .unwrap();
+    let started = STARTED.load(Relaxed);
+    // One that takes the waiter's place, and one if the first is still about to go idle.
+    assert!(started <= workers + 2, "{started} threads");
+}
+
+#[test]
+fn two_gates_may_wait_for_each_other() {
+    let gates = [one_worker().start().unwrap(), one_worker().start().unwrap()];
+    fn bounce(to: [tokengate::Handle; 2], left: u64) -> u64 {
+        let [first, second] = to.clone();
+        match left {
+            0 => 0,
+            _ => {
+                let back = [second, first.clone()];
+                let token = first.spawn("test.bounce", move || bounce(back, left - 1));
+                token.get().unwrap() + 1
+            }
+        }
+    }
+    let handles = [gates[0].handle(), gates[1].handle()];
+    assert_eq!(guarded(&gates[1], move || bounce(handles, 40)).unwrap(), 40);
+}

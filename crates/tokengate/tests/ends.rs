@@ -10,7 +10,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
-use common::{Held, Latch, elsewhere, outcome, small_gate, value, wait_until};
+use common::{HANG, Held, Latch, elsewhere, outcome, small_gate, value, wait_until};
 use tokengate::{Handle, Token, TokenError, get_all};
 
 fn killed<T, E>(result: &Result<T, TokenError<E>>) -> bool {
@@ -180,4 +180,145 @@ fn a_destructor_that_waits_lets_its_domain_go_on() {
     sender.send(Waits(Some(token), done.clone())).unwrap();
     held.release();
     done.wait();
+}
+
+#[test]
+fn a_gate_that_is_idle_ends_at_once() {
+    let gate = small_gate();
+    assert_eq!(value(gate.spawn("one", || 1)), 1);
+    let report = elsewhere(move || gate.shutdown(HANG));
+    assert!(report.drained && report.stuck.is_empty());
+    assert_eq!((report.purged, report.cancelled), (0, 0));
+}
+
+#[test]
+fn a_shutdown_returns_though_a_body_does_not() {
+    let gate = small_gate();
+    let (flag, started) = (Flag::default(), Latch::new());
+    let (send_children, children) = std::sync::mpsc::channel();
+    let running = {
+        let (flag, started, handle) = (flag.clone(), started.clone(), gate.handle());
+        gate.spawn("never returns", move || {
+            let children: Vec<_> = (0..10).map(|n| handle.spawn("child", move || n)).collect();
+            send_children.send(children).unwrap();
+            started.open();
+            flag.spin();
+        })
+    };
+    started.wait();
+    let queued: Vec<_> = (0..10).map(|n| gate.spawn("queued", move || n)).collect();
+    let queued_async: Vec<_> = (0..10)
+        .map(|n| gate.spawn_async("queued", async move { n }))
+        .collect();
+    let report = elsewhere(move || gate.shutdown(Duration::from_millis(1)));
+    assert!(!report.drained);
+    assert_eq!((report.purged, report.cancelled), (30, 1));
+    let [stuck] = &report.stuck[..] else {
+        panic!("{report:?}");
+    };
+    assert_eq!(stuck.thread, "tokengate-1-1");
+    assert_eq!(stuck.operations, ["never returns"]);
+    // All had resolved when it returned.
+    assert!(running.is_finished() && killed(&running.get()));
+    let mut rest = children.recv().unwrap();
+    rest.extend(queued);
+    rest.extend(queued_async);
+    assert!(rest.iter().all(Token::is_finished));
+    assert!(get_all(rest).iter().all(killed));
+    flag.set();
+}
+
+#[test]
+fn a_stuck_body_below_another_is_named_too() {
+    let gate = small_gate();
+    let (flag, started) = (Flag::default(), Latch::new());
+    let outer = {
+        let (flag, started, handle) = (flag.clone(), started.clone(), gate.handle());
+        gate.spawn("outer", move || {
+            let inner = handle.spawn("inner", move || {
+                started.open();
+                flag.spin();
+            });
+            inner.get()
+        })
+    };
+    started.wait();
+    let report = elsewhere(move || gate.shutdown(Duration::ZERO));
+    let operations: Vec<_> = report
+        .stuck
+        .iter()
+        .map(|stuck| &stuck.operations[..])
+        .collect();
+    assert_eq!(operations, [["inner", "outer"]]);
+    assert!(killed(&outer.get().map(drop)));
+    flag.set();
+}
+
+#[test]
+fn bodies_that_call_at_every_stage_end_with_all_their_calls_resolved() {
+    for limit in [Duration::ZERO, Duration::from_millis(3)] {
+        let gate = small_gate();
+        let handle = gate.handle();
+        let (sender, receiver) = std::sync::mpsc::channel();
+        let callers: Vec<_> = (0..3)
+            .map(|_| {
+                let (handle, sender) = (handle.clone(), sender.clone());
+                gate.spawn_async("calls", async move {
+                    while !tokengate::cancelled() {
+                        let _ = sender.send(handle.spawn("called", || ()));
+                        tokio::task::yield_now().await;
+                    }
+                })
+            })
+            .collect();
+        drop(sender);
+        let report = elsewhere(move || gate.shutdown(limit));
+        assert!(!report.drained && report.stuck.is_empty(), "{report:?}");
+        assert!(get_all(callers).iter().all(killed));
+        assert!(receiver.iter().all(|token| token.is_finished()));
+    }
+}
+
+#[test]
+fn handles_that_are_polled_during_the_end_are_ready() {
+    let gate = small_gate();
+    let held = Held::new(&gate.handle(), "hold");
+    let tokens: Vec<_> = (0..100)
+        .map(|_| gate.spawn_async("suspended", std::future::pending::<()>()))
+        .collect();
+    let polling = std::thread::spawn(move || smol::block_on(tokengate::join_all(tokens)));
+    let ending = std::thread::spawn(move || gate.shutdown(Duration::ZERO));
+    let results = elsewhere(move || polling.join().unwrap());
+    assert!(results.iter().all(killed));
+    drop(held);
+    elsewhere(move || ending.join().unwrap());
+}
+
+#[test]
+fn a_gate_whose_threads_cannot_start_leaves_nothing_behind() {
+    let error = tokengate::Gate::builder()
+        .thread_stack_size(usize::MAX / 2)
+        .thread_name(|_| "huge".to_owned())
+        .start()
+        .unwrap_err();
+    let tokengate::StartError::Thread { started, .. } = error else {
+        panic!("{error}");
+    };
+    assert_eq!(started, 0);
+}
+
+#[test]
+fn a_gate_that_is_idle_unparks_nobody() {
+    let gate = small_gate();
+    assert_eq!(value(gate.spawn_async("one", async { 1 })), 1);
+    let counts = |gate: &tokengate::Gate| {
+        let timing = gate.timing();
+        (timing.parks(), timing.unparks())
+    };
+    // At some time it rests: a gate that ticks never does.
+    wait_until("it rests", || {
+        let before = counts(&gate);
+        std::thread::sleep(Duration::from_millis(100));
+        counts(&gate) == before
+    });
 }
