@@ -11,6 +11,8 @@
 //! |---|---|
 //! | `waves` | what does mixed work of 0.3 to 9 µs cost in 15 waves that double from 4 to 65,536 tokens? |
 //! | `submit` | what does one empty token cost, with 1,000 to 1,000,000 outstanding? |
+//! | `latency` | how long are one token and its result on their way, back to back and after a rest? |
+//! | `scale` | what does a token cost in time and memory, with 1,000 to 10,000,000 outstanding? |
 //! | `flights` | is every row of real data hashed exactly once, and how fast? |
 //!
 //! # An executor of your own
@@ -46,7 +48,8 @@
 //!
 //! * Elapsed time includes submission, execution and taking each result. Files are read and parsed
 //!   before; the bodies of `waves` make their inputs themselves, from seeds.
-//! * Latency runs from a token's submission to its result, in quantiles.
+//! * Latency runs from a token's submission to its result, in quantiles. In `latency` it ends when the
+//!   caller has the result, in `waves` when the body has returned.
 //! * Occupancy is the wall time inside bodies over the elapsed time; time-slicing inflates it beyond
 //!   the CPUs. CPU parallelism is the CPU time inside bodies over the elapsed time; it cannot
 //!   exceed them.

@@ -4,6 +4,7 @@
 //! out; a pin that the system refuses is no error.
 
 use std::fs;
+use std::io::Read;
 use std::num::NonZeroU64;
 
 use core_affinity::CoreId;
@@ -53,10 +54,14 @@ fn set_timer_slack(slack_ns: Option<NonZeroU64>) {
 }
 
 /// Resident memory of this process in bytes, where the system tells it exactly.
+///
+/// Allocates nothing: a buffer on top of the heap would keep the allocator from giving back what is below.
 pub(crate) fn resident_bytes() -> Option<u64> {
     // `statm` and `status` have counters that may lag behind for each thread.
-    let text = fs::read_to_string("/proc/self/smaps_rollup").ok()?;
-    rolled_up_resident(&text)
+    let mut file = fs::File::open("/proc/self/smaps_rollup").ok()?;
+    let mut text = [0; 4096];
+    let length = file.read(&mut text).ok()?;
+    rolled_up_resident(str::from_utf8(&text[..length]).ok()?)
 }
 
 fn rolled_up_resident(smaps_rollup: &str) -> Option<u64> {

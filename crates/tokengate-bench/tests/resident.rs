@@ -37,6 +37,8 @@ fn ours_holds_tokens_that_have_not_started() {
 }
 
 #[test]
-fn a_contender_that_runs_its_tokens_at_once_holds_none_unstarted() {
-    assert!(!resident("nobody", "unstarted").status.success());
+fn an_unknown_contender_is_refused() {
+    let output = resident("nobody", "executed");
+    assert!(!output.status.success());
+    assert!(String::from_utf8_lossy(&output.stderr).contains("no contender nobody"));
 }

@@ -1,6 +1,7 @@
 //! A child and its result, from inside a body: what a call costs where no thread has to be woken.
 //!
-//! Ours gets each child before it calls the next. A tokio task that spawns and awaits another stands beside
+//! Ours has a single worker, as the domain of a lead has where cores are domains, and gets each child before
+//! it calls the next. A tokio task that spawns and awaits another stands beside
 //! it, for orientation. The times contain one
 //! reading of the clock.
 
@@ -8,7 +9,7 @@ use std::time::Instant;
 
 use tokengate::{Gate, task_token_guard};
 
-use super::LatencySample;
+use super::{LatencySample, one_worker};
 use crate::contender::Failed;
 use crate::cpu_time::{process_cpu_time, process_cpu_time_since};
 use crate::recorder::Entrant;
@@ -68,7 +69,8 @@ pub(super) fn entrants(
         }));
     }
     if takes_part(super::OURS) {
-        let gate = Gate::builder().start();
+        let gate = Gate::builder().domains(one_worker().unwrap_or_default());
+        let gate = gate.start();
         entrants.push(Entrant::new(super::OURS, move || {
             sample(children, || {
                 let gate = gate.as_ref().map_err(|error| error.to_string())?;

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use tokengate::{Domains, Gate, Token};
 
+use super::one_worker;
 use crate::cpu_time::{process_cpu_time, process_cpu_time_since};
-use crate::machine;
 
 /// What idle workers took.
 pub(super) struct Idle {
@@ -18,18 +18,11 @@ pub(super) struct Idle {
     pub(super) cpu_percent: f64,
 }
 
-/// The layouts that are watched: one domain of one CPU, and 64 domains.
-fn layouts() -> Vec<Domains> {
-    let cpu = machine::worker_cpus().into_iter().flatten().next();
-    let one = cpu.map(|cpu| Domains::Custom(vec![vec![cpu.id]]));
-    one.into_iter().chain([Domains::Count(64)]).collect()
-}
-
 /// Watches each layout for `rest`; a layout that does not start here, or whose CPU time is not known, is
 /// left out.
 pub(super) fn watch(rest: Duration) -> Vec<Idle> {
-    layouts()
-        .into_iter()
+    let layouts = one_worker().into_iter().chain([Domains::Count(64)]);
+    layouts
         .filter_map(|domains| {
             let gate = Gate::builder().domains(domains).start().ok()?;
             let workers = gate.plan().worker_count();

@@ -51,13 +51,17 @@ struct Found {
 impl Found {
     fn of(record: &Record<LatencySample>) -> Self {
         let of = |figure: fn(&LatencySample) -> f64| Spread::of(record.samples.iter().map(figure));
+        let rests = record
+            .samples
+            .iter()
+            .filter_map(|sample| sample.rest_p50_ns);
         Self {
             summary: Summary::of(record),
             p50_ns: of(|sample| sample.p50_ns as f64),
             p99_ns: of(|sample| sample.p99_ns as f64),
             p99_9_ns: of(|sample| sample.p99_9_ns as f64),
             cpu_per_token_ns: Spread::of(record.samples.iter().filter_map(|s| s.cpu_per_token_ns)),
-            rest_p50_ns: of(|sample| sample.rest_p50_ns as f64),
+            rest_p50_ns: Spread::of(rests.map(|rest_ns| rest_ns as f64)),
         }
     }
 
