@@ -23,7 +23,7 @@ use crate::thread;
 /// How many runnables a worker takes from a mailbox at a time.
 ///
 /// Under the model checker small enough to leave something in a mailbox.
-pub(crate) const BATCH: usize = if cfg!(tokengate_loom) { 2 } else { 64 };
+pub(crate) const BATCH: usize = if cfg!(tokengate_loom) { 3 } else { 64 };
 
 /// Why what is left in a gate that ends is killed.
 pub(crate) const SHUT_DOWN: &str = "its gate was shut down before it was done";
@@ -103,7 +103,15 @@ impl Domain {
     pub(crate) fn take_one(&self, first: usize) -> Option<Runnable> {
         let mut one = None;
         self.drain_into(first, 1, |runnable| one = Some(runnable));
-        one.or_else(|| self.stealers.iter().find_map(Stealer::steal_one))
+        one.or_else(|| {
+            self.stealers.iter().find_map(|worker| {
+                let stolen = worker.steal_one()?;
+                if !worker.is_empty() {
+                    self.unpark_one();
+                }
+                Some(stolen)
+            })
+        })
     }
 
     fn drain_into(&self, first: usize, limit: usize, mut take: impl FnMut(Runnable)) -> usize {

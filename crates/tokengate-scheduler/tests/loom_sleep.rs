@@ -14,7 +14,7 @@ use loom::sync::atomic::AtomicBool;
 use loom::sync::atomic::Ordering::{Acquire, Release};
 use loom::sync::{Condvar, Mutex};
 use loom::thread::{self, JoinHandle};
-use tokengate_scheduler::model::{Domain, Worker};
+use tokengate_scheduler::model::{Domain, Engaged, Worker};
 use tokengate_scheduler::{NoHome, Operation, Plain, Ran, Runnable, RunnableList, Token, create};
 
 static OP: Operation = Operation::new("loom.operation");
@@ -254,19 +254,54 @@ fn what_a_drain_leaves_in_the_mailbox_wakes_a_sibling() {
     loom::model(|| {
         let (domain, workers) = Domain::new(1, 2);
         let stop = Stop::of(std::slice::from_ref(&domain));
-        let calls = Calls::new(3, &stop);
+        let calls = Calls::new(4, &stop);
         let meeting = Arc::new(Meeting::default());
+        // The first of four waits for the last, which is beyond one batch.
+        let (waits, comes) = (meeting.clone(), meeting.clone());
         let mut list = RunnableList::new();
-        // Newest at the front: the last of three, beyond one batch, lets the first one end.
-        let (comes, waits) = (meeting.clone(), meeting.clone());
-        let first = calls.with(move || waits.wait_for(1));
-        let last = calls.with(move || comes.come());
-        list.push_front(first);
+        list.push_front(calls.with(move || waits.wait_for(1)));
         list.push_front(calls.one());
-        list.push_front(last);
+        list.push_front(calls.one());
+        list.push_front(calls.with(move || comes.come()));
         work_all(workers, &stop, || {
             domain.post_list(0, list).expect("open");
         });
+        calls.assert_all_ran();
+    });
+}
+
+#[test]
+fn what_a_spare_leaves_with_a_sibling_wakes_another() {
+    let mut model = loom::model::Builder::new();
+    // Three threads that look for work: one preemption is enough to find the fault, and takes
+    // seconds, where two would take an hour.
+    model.preemption_bound = Some(1);
+    model.max_branches = 10_000;
+    model.check(|| {
+        let (domain, mut workers) = Domain::with_spares(1, 2, 1);
+        let stop = Stop::of(std::slice::from_ref(&domain));
+        let calls = Calls::new(3, &stop);
+        let meeting = Arc::new(Meeting::default());
+        let mut list = RunnableList::new();
+        // The second one holds whoever takes it until a further hand has taken the third.
+        let (waits, comes) = (meeting.clone(), meeting.clone());
+        list.push_front(calls.one());
+        list.push_front(calls.with(move || waits.wait_for(1)));
+        list.push_front(calls.with(move || comes.come()));
+        let mut busy = workers.remove(0);
+        let Engaged::Start(spare) = domain.engage() else {
+            panic!("there is a fresh one");
+        };
+        let hands = [workers.remove(0), spare].map(|hand| start(hand, &stop));
+        domain.post_list(0, list).expect("open");
+        // A worker that brings all three into its queue, and then is in a body until the third has
+        // run: the other hands have to find it.
+        if let Some(first) = busy.next() {
+            run(first);
+        }
+        meeting.wait_for(1);
+        hands.into_iter().for_each(|hand| hand.join().unwrap());
+        busy.end();
         calls.assert_all_ran();
     });
 }
