@@ -256,8 +256,7 @@ impl Domain {
 
     /// Refuses what is posted from now on, and ends what is left.
     pub(crate) fn close(&self) {
-        for mailbox in &self.mailboxes {
-            let mut rest = mailbox.close();
+        for mut rest in self.mailboxes.iter().flat_map(Mailbox::close) {
             while let Some(runnable) = rest.pop_front() {
                 runnable.kill(SHUT_DOWN);
             }

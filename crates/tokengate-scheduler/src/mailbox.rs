@@ -5,12 +5,14 @@
 //! runs. Keeps: what was posted is in the inbox, in the backlog, or with a worker. It unparks
 //! nobody; the answers say when somebody has to.
 
+use std::mem;
+
 use crossbeam_utils::CachePadded;
 use tokengate_token::{Inbox, Posted, Runnable, RunnableList};
 
-use crate::sync::Mutex;
 use crate::sync::atomic::AtomicUsize;
 use crate::sync::atomic::Ordering::Relaxed;
+use crate::sync::{Mutex, lock};
 
 /// Where posters and drainers meet.
 pub(crate) struct Mailbox {
@@ -109,19 +111,108 @@ impl Mailbox {
         self.inbox.posted.load(Relaxed)
     }
 
-    /// Takes all that is left, and refuses what is posted from now on.
-    ///
-    /// Only when no worker of the domain drains any more.
-    pub(crate) fn close(&self) -> RunnableList {
-        let mut rest = RunnableList::new();
-        let mut backlog = crate::sync::lock(&self.drain.backlog);
-        let mut inbox = self.inbox.inbox.close();
-        for list in [&mut *backlog, &mut inbox] {
-            while let Some(runnable) = list.pop_front() {
-                rest.push_front(runnable);
+    /// Takes all that is left, oldest first in each list and from one to the next, and refuses what
+    /// is posted from now on.
+    pub(crate) fn close(&self) -> [RunnableList; 2] {
+        let mut backlog = lock(&self.drain.backlog);
+        self.drain.left.store(0, Relaxed);
+        [mem::take(&mut *backlog), self.inbox.inbox.close()]
+    }
+}
+
+#[cfg(all(test, not(tokengate_loom)))]
+mod tests {
+    use std::collections::HashMap;
+
+    use tokengate_token::{Operation, Plain, TokenId, create};
+
+    use super::*;
+
+    static OP: Operation = Operation::new("test.operation");
+
+    /// Makes runnables, and gives them numbers in this order.
+    #[derive(Default)]
+    struct Numbers(HashMap<TokenId, usize>);
+
+    impl Numbers {
+        fn next(&mut self) -> Runnable {
+            let (token, runnable) = create(&OP, Plain::new(|| ()));
+            self.0.insert(token.id(), self.0.len());
+            token.detach();
+            runnable
+        }
+
+        fn list(&mut self, count: usize) -> RunnableList {
+            let mut list = RunnableList::new();
+            (0..count).for_each(|_| list.push_front(self.next()));
+            list
+        }
+
+        fn drain(&self, mailbox: &Mailbox, limit: usize) -> Vec<usize> {
+            let mut order = Vec::new();
+            let taken = mailbox.drain(limit, |runnable| order.push(self.0[&runnable.id()]));
+            assert_eq!(taken, order.len());
+            order
+        }
+    }
+
+    #[test]
+    fn the_oldest_come_first_through_lists_and_batches() {
+        let (mailbox, mut numbers) = (Mailbox::new(), Numbers::default());
+        assert_eq!(mailbox.post(numbers.next()).unwrap(), Posted::Edge);
+        assert_eq!(mailbox.post_list(numbers.list(3)).unwrap(), Posted::Joined);
+        assert_eq!(mailbox.post(numbers.next()).unwrap(), Posted::Joined);
+        assert_eq!(numbers.drain(&mailbox, 2), [0, 1]);
+        // The inbox was emptied, though something is left.
+        assert_eq!(mailbox.post_list(numbers.list(2)).unwrap(), Posted::Edge);
+        assert_eq!(numbers.drain(&mailbox, 2), [2, 3]);
+        assert_eq!(numbers.drain(&mailbox, 9), [4]);
+        assert_eq!(numbers.drain(&mailbox, 9), [5, 6]);
+        assert!(numbers.drain(&mailbox, 9).is_empty());
+    }
+
+    #[test]
+    fn it_knows_how_many_are_queued_and_whether_any_are() {
+        let (mailbox, mut numbers) = (Mailbox::new(), Numbers::default());
+        assert!(mailbox.is_empty());
+        assert_eq!(mailbox.post_list(numbers.list(5)).unwrap(), Posted::Edge);
+        for left in (0..5).rev() {
+            assert!(!mailbox.is_empty());
+            assert_eq!(numbers.drain(&mailbox, 1).len(), 1);
+            assert_eq!(mailbox.queued(), left);
+        }
+        assert!(mailbox.is_empty());
+        assert_eq!(mailbox.posted(), 5);
+    }
+
+    #[test]
+    fn only_one_has_the_drain_role() {
+        let (mailbox, mut numbers) = (Mailbox::new(), Numbers::default());
+        assert_eq!(mailbox.post_list(numbers.list(3)).unwrap(), Posted::Edge);
+        let mut others = 0;
+        let taken = mailbox.drain(2, |_| others += mailbox.drain(9, |_| ()));
+        assert_eq!((taken, others), (2, 0));
+        assert_eq!(numbers.drain(&mailbox, 9), [2]);
+    }
+
+    #[test]
+    fn closing_takes_what_is_left_in_order_and_gives_later_posts_back() {
+        let (mailbox, mut numbers) = (Mailbox::new(), Numbers::default());
+        assert_eq!(mailbox.post_list(numbers.list(3)).unwrap(), Posted::Edge);
+        assert_eq!(numbers.drain(&mailbox, 1), [0]);
+        assert_eq!(mailbox.post_list(numbers.list(2)).unwrap(), Posted::Edge);
+        let mut order = Vec::new();
+        for mut rest in mailbox.close() {
+            while let Some(runnable) = rest.pop_front() {
+                order.push(numbers.0[&runnable.id()]);
             }
         }
-        self.drain.left.store(0, Relaxed);
-        rest
+        assert_eq!(order, [1, 2, 3, 4]);
+        assert!(mailbox.is_empty());
+        let late = numbers.next();
+        let id = late.id();
+        assert_eq!(mailbox.post(late).unwrap_err().id(), id);
+        assert_eq!(mailbox.post_list(numbers.list(2)).unwrap_err().len(), 2);
+        assert!(mailbox.close().iter().all(RunnableList::is_empty));
     }
 }

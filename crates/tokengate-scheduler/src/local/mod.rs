@@ -64,3 +64,58 @@ fn until_settled(mut steal: impl FnMut() -> Steal) -> Option<Runnable> {
         }
     }
 }
+
+#[cfg(all(test, not(tokengate_loom)))]
+mod tests {
+    use tokengate_token::{Operation, Plain, TokenId, create};
+
+    use super::*;
+
+    static OP: Operation = Operation::new("test.operation");
+
+    fn fill(queue: &LocalQueue, count: usize) -> Vec<TokenId> {
+        let each = (0..count).map(|_| {
+            let (token, runnable) = create(&OP, Plain::new(|| ()));
+            queue.push(runnable);
+            token.id()
+        });
+        each.collect()
+    }
+
+    fn empty(queue: &LocalQueue) -> Vec<TokenId> {
+        std::iter::from_fn(|| queue.pop().map(|runnable| runnable.id())).collect()
+    }
+
+    #[test]
+    fn the_owner_takes_the_oldest_first() {
+        let (queue, _) = LocalQueue::new();
+        assert!(queue.is_empty() && queue.pop().is_none());
+        let ids = fill(&queue, 100);
+        assert!(!queue.is_empty());
+        assert_eq!(empty(&queue), ids);
+    }
+
+    #[test]
+    fn a_sibling_steals_the_older_half_in_order() {
+        let ((queue, stealer), (thief, _)) = (LocalQueue::new(), LocalQueue::new());
+        assert!(thief.steal_from(&stealer).is_none());
+        let ids = fill(&queue, 20);
+        let first = thief.steal_from(&stealer).expect("there are some");
+        let mut stolen = vec![first.id()];
+        stolen.extend(empty(&thief));
+        let left = empty(&queue);
+        assert_eq!(stolen.len(), 10);
+        assert_eq!([stolen, left].concat(), ids);
+        assert!(stealer.is_empty());
+    }
+
+    #[test]
+    fn a_spare_steals_the_oldest() {
+        let (queue, stealer) = LocalQueue::new();
+        let ids = fill(&queue, 3);
+        let stolen = stealer.steal_one().expect("there are some");
+        assert_eq!(stolen.id(), ids[0]);
+        assert_eq!(empty(&queue), ids[1..]);
+        assert!(stealer.steal_one().is_none());
+    }
+}
