@@ -114,7 +114,7 @@ impl Scheduler {
                         lock(&self.threads).push(thread);
                         continue;
                     }
-                    Err(error) => failed = Some(error),
+                    Err((error, _)) => failed = Some(error),
                 }
             }
             self.handle.shared.thread_ended(&domain);
@@ -263,20 +263,21 @@ pub(crate) fn start_spare(blocked: &OnWorker, sleeper: Sleeper) -> bool {
     domain.thread_starts();
     match start_thread(shared, seed, None) {
         Ok(thread) => lock(&shared.spare_threads).push(thread),
-        Err(_) => {
+        Err((_, seed)) => {
             shared.thread_ended(domain);
-            domain.spares.not_started(index);
+            domain.spares.not_started(seed.sleeper);
             return false;
         }
     }
     true
 }
 
+/// Gives the seed a thread; gives it back if the system refuses one.
 fn start_thread(
     shared: &Arc<Shared>,
     seed: Seed,
     ready: Option<Sender<Ready>>,
-) -> std::io::Result<JoinHandle<()>> {
+) -> Result<JoinHandle<()>, (std::io::Error, Seed)> {
     let shared = shared.clone();
     let name = contain(|| (shared.hooks.thread_name)(seed.info)).unwrap_or_default();
     // A NUL cannot be in a thread's name.
@@ -284,7 +285,21 @@ fn start_thread(
     if let Some(size_bytes) = shared.stack_size_bytes {
         thread = thread.stack_size(size_bytes);
     }
-    thread.spawn(move || run_worker(shared, seed, ready))
+    // Handed over afterwards, as a spawn that fails drops what it was given.
+    let (give, take) = channel();
+    let run = move || {
+        if let Ok(seed) = take.recv() {
+            run_worker(shared, seed, ready);
+        }
+    };
+    match thread.spawn(run) {
+        Ok(thread) => {
+            // The thread waits for it.
+            let _ = give.send(seed);
+            Ok(thread)
+        }
+        Err(error) => Err((error, seed)),
+    }
 }
 
 /// The life of a worker's thread, or a spare's.

@@ -1,7 +1,8 @@
 //! The end of a scheduler that may not wait for ever: purge, cancel, and a report.
 //!
-//! Called by `Scheduler::shutdown` after the drain. Keeps: every handle resolves though a body never
-//! returns, and no call is lost that comes too late.
+//! Called by `Scheduler::shutdown` after the drain, and by its drop. Keeps: every handle resolves
+//! though a body never returns, and no call is lost that comes too late.
+#![doc = include_str!("SHUTDOWN.md")]
 
 use std::time::{Duration, Instant};
 

@@ -100,9 +100,11 @@ impl Spares {
         }
     }
 
-    /// The thread of a fresh spare could not be started.
-    pub(crate) fn not_started(&self, index: usize) {
-        self.discharge(&mut lock(&self.state), index);
+    /// The thread of a fresh spare could not be started: it stays fresh.
+    pub(crate) fn not_started(&self, sleeper: Sleeper) {
+        let mut state = lock(&self.state);
+        self.discharge(&mut state, sleeper.index());
+        state.fresh.push(sleeper);
     }
 
     /// A wait is over.
