@@ -110,7 +110,8 @@ fn every_wait_publishes_first() {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .build()
         .unwrap();
-    let waits: [(&str, &dyn Fn(Vec<Token<u32>>) -> u32); 5] = [
+    type Wait<'a> = &'a dyn Fn(Vec<Token<u32>>) -> u32;
+    let waits: [(&str, Wait<'_>); 5] = [
         ("get", &|tokens| {
             tokens.into_iter().map(|token| token.get().unwrap()).sum()
         }),

@@ -1,100 +1,22 @@
-//! A bounded storm: bodies of all kinds from four threads, killed, dropped, awaited, shut down.
+//! One thread of a storm: makes calls of all kinds, and does all kinds of things to their tokens.
 //!
-//! What every thread does follows from the seed alone, what comes of it does not: the test checks
-//! that each token has one outcome, that a value is the right one, and that nothing of a body is
-//! left. `TOKENGATE_STORM_SEED` repeats one; the seed is in every message.
-
-mod common;
+//! What it does follows from its seed. It counts every token that it makes, and each one's outcome.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering::SeqCst;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use common::{Census, HANG, Latch, Member, elsewhere, lone_workers};
-use tokengate::{
-    Domains, Full, Gate, Handle, Timing, Token, TokenError, cancelled, get_all, join_all,
-};
+use tokengate::{Handle, Token, cancelled, get_all, join_all};
+
+use crate::common::{Census, Member};
+use crate::outcomes::{Given, Outcomes};
 
 /// Calls of each thread; their children come on top.
-const CALLS: u64 = 25_000;
-const THREADS: u64 = 4;
-
-/// SplitMix64: small, and good enough to choose.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    fn below(&mut self, end: u64) -> u64 {
-        self.next() % end
-    }
-
-    fn one_in(&mut self, of: u64) -> bool {
-        self.below(of) == 0
-    }
-}
-
-/// What became of the tokens. Those that were let go are counted by their bodies only.
-#[derive(Default)]
-struct Outcomes {
-    made: AtomicU64,
-    values: AtomicU64,
-    errors: AtomicU64,
-    panics: AtomicU64,
-    killed: AtomicU64,
-    rejected: AtomicU64,
-    let_go: AtomicU64,
-}
-
-impl Outcomes {
-    fn add(counter: &AtomicU64) {
-        counter.fetch_add(1, SeqCst);
-    }
-
-    fn read(&self, expected: u64, result: Result<Given, TokenError<Member>>) {
-        Self::add(match result {
-            Ok(given) => {
-                assert_eq!(given.value, expected, "another token's result");
-                &self.values
-            }
-            Err(TokenError::Failed(_)) => &self.errors,
-            Err(TokenError::Panicked(_)) => &self.panics,
-            Err(TokenError::Killed { .. }) => &self.killed,
-            Err(TokenError::Rejected(_)) => &self.rejected,
-            Err(other) => panic!("an outcome that nothing here asks for: {other:?}"),
-        });
-    }
-
-    fn all(&self) -> [u64; 7] {
-        let counters = [
-            &self.values,
-            &self.errors,
-            &self.panics,
-            &self.killed,
-            &self.rejected,
-            &self.let_go,
-            &self.made,
-        ];
-        counters.map(|counter| counter.load(SeqCst))
-    }
-}
-
-/// What a body gives: its number, and something that is counted.
-struct Given {
-    value: u64,
-    _result: Member,
-}
+pub(crate) const CALLS: u64 = 25_000;
 
 type Call = Token<Given, Member>;
 
-/// One thread of the storm.
-struct Caller {
+/// The thread.
+pub(crate) struct Caller {
     random: Random,
     gate: Handle,
     census: Census,
@@ -104,7 +26,7 @@ struct Caller {
 }
 
 impl Caller {
-    fn new(seed: u64, gate: Handle, census: Census, outcomes: Arc<Outcomes>) -> Self {
+    pub(crate) fn new(seed: u64, gate: Handle, census: Census, outcomes: Arc<Outcomes>) -> Self {
         Self {
             random: Random(seed),
             gate,
@@ -114,7 +36,7 @@ impl Caller {
         }
     }
 
-    fn run(mut self) {
+    pub(crate) fn run(mut self) {
         let mut left = CALLS;
         while left > 0 {
             if self.random.one_in(20) {
@@ -134,7 +56,7 @@ impl Caller {
     fn one_round(&mut self) {
         let value = self.random.next();
         let token = self.call(value);
-        Outcomes::add(&self.outcomes.made);
+        self.outcomes.add_made();
         self.open.push((value, token));
         match self.random.below(24) {
             0..=2 => self.let_go(),
@@ -220,11 +142,11 @@ impl Caller {
                         _result: census.member(),
                     })
                 });
-                Outcomes::add(&outcomes.made);
+                outcomes.add_made();
                 token
             };
             drop(child(0));
-            Outcomes::add(&outcomes.let_go);
+            outcomes.add_let_go();
             // Its handle counts once, though this body may be killed while it waits.
             let mut waiting = Counted {
                 token: Some(child(value)),
@@ -251,7 +173,7 @@ impl Caller {
         let (_, token) = self.take();
         end_never(&token);
         drop(token);
-        Outcomes::add(&self.outcomes.let_go);
+        self.outcomes.add_let_go();
     }
 
     fn kill(&mut self) {
@@ -324,122 +246,27 @@ struct Counted<'a> {
 impl Drop for Counted<'_> {
     fn drop(&mut self) {
         if self.token.is_some() {
-            Outcomes::add(&self.outcomes.let_go);
+            self.outcomes.add_let_go();
         }
     }
 }
 
-/// How the gate of a storm is made.
-fn gate(seed: u64) -> Gate {
-    let builder = Gate::builder().on_unobserved_failure(|_| {});
-    let builder = match seed % 4 {
-        0 => builder.domains(lone_workers(1)),
-        1 => builder.domains(Domains::Count(1)),
-        2 => builder.domains(lone_workers(5)).timing(Timing::Every),
-        _ => builder,
-    };
-    match seed % 3 {
-        0 => builder.capacity(300).on_full(Full::Reject),
-        1 => builder.capacity(500),
-        _ => builder,
+/// SplitMix64: small, and good enough to choose.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
     }
-    .start()
-    .unwrap()
-}
 
-/// Runs a storm; the gate ends in the middle of it, or after it.
-fn storm(seed: u64, in_the_middle: bool) {
-    let gate = gate(seed);
-    let (census, outcomes) = (Census::new(), Arc::<Outcomes>::default());
-    let begin = Latch::new();
-    let threads: Vec<_> = (0..THREADS)
-        .map(|thread| {
-            let seed = seed.wrapping_mul(1_000).wrapping_add(thread);
-            let caller = Caller::new(seed, gate.handle(), census.clone(), outcomes.clone());
-            let begin = begin.clone();
-            std::thread::spawn(move || {
-                begin.wait();
-                caller.run();
-            })
-        })
-        .collect();
-    begin.open();
-    if in_the_middle {
-        let half = THREADS * CALLS / 2;
-        common::wait_until("half of the calls are made", || {
-            outcomes.made.load(SeqCst) >= half
-        });
-        end(gate, seed, Duration::ZERO);
-        join(threads, &outcomes, seed);
-    } else {
-        join(threads, &outcomes, seed);
-        end(gate, seed, HANG);
+    fn below(&mut self, end: u64) -> u64 {
+        self.next() % end
     }
-    let [values, errors, panics, killed, rejected, let_go, made] = outcomes.all();
-    println!(
-        "seed {seed}: {made} made: {values} values, {errors} errors, {panics} panics, {killed} \
-         killed, {rejected} rejected, {let_go} let go"
-    );
-    let sum = values + errors + panics + killed + rejected + let_go;
-    assert_eq!(
-        sum, made,
-        "seed {seed}: an outcome is missing, or came twice"
-    );
-    assert!(made >= THREADS * CALLS && values > 0 && killed > 0);
-    assert!(
-        rejected > 0 || !in_the_middle,
-        "seed {seed}: the end came too late"
-    );
-    assert_eq!(
-        census.alive(),
-        0,
-        "seed {seed}: something of a body is left"
-    );
-}
 
-fn end(gate: Gate, seed: u64, limit: Duration) {
-    elsewhere(move || {
-        if seed.is_multiple_of(2) {
-            gate.shutdown(limit);
-        } else {
-            drop(gate);
-        }
-    });
-}
-
-/// Waits for the threads, as long as they make calls.
-fn join(threads: Vec<std::thread::JoinHandle<()>>, outcomes: &Outcomes, seed: u64) {
-    let (mut made, mut since) = (0, Instant::now());
-    while !threads.iter().all(std::thread::JoinHandle::is_finished) {
-        let now = outcomes.made.load(SeqCst);
-        if now != made {
-            (made, since) = (now, Instant::now());
-        }
-        assert!(since.elapsed() < HANG, "seed {seed}: a thread hangs");
-        std::thread::sleep(Duration::from_millis(1));
+    fn one_in(&mut self, of: u64) -> bool {
+        self.below(of) == 0
     }
-    for thread in threads {
-        if let Err(panic) = thread.join() {
-            eprintln!("a thread of seed {seed} panicked");
-            std::panic::resume_unwind(panic);
-        }
-    }
-}
-
-/// The seeds to run: a few that are fixed, or the one that is asked for.
-fn seeds(from: u64) -> Vec<u64> {
-    match std::env::var("TOKENGATE_STORM_SEED") {
-        Ok(seed) => vec![seed.parse().expect("a seed is a number")],
-        Err(_) => (from..from + 2).collect(),
-    }
-}
-
-#[test]
-fn every_token_of_a_storm_has_one_outcome() {
-    seeds(0).into_iter().for_each(|seed| storm(seed, false));
-}
-
-#[test]
-fn a_storm_that_the_gate_does_not_outlive_loses_nothing() {
-    seeds(2).into_iter().for_each(|seed| storm(seed, true));
 }
