@@ -15,7 +15,12 @@ use tokengate_scheduler::{
 static COUNT: Operation = Operation::new("count_primes").with_weight(Weight::Light);
 
 fn count_primes(from: u64, to: u64) -> usize {
-    let is_prime = |n: &u64| *n > 1 && (2..).take_while(|d| d * d <= *n).all(|d| n % d != 0);
+    let is_prime = |n: &u64| {
+        *n > 1
+            && (2..)
+                .take_while(|d| d * d <= *n)
+                .all(|d| !n.is_multiple_of(d))
+    };
     (from..to).filter(is_prime).count()
 }
 

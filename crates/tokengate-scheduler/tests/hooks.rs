@@ -2,6 +2,7 @@
 
 mod common;
 
+use std::cell::RefCell;
 use std::panic::panic_any;
 use std::ptr;
 use std::sync::atomic::AtomicUsize;
@@ -207,9 +208,9 @@ fn calls_go_to_the_scheduler_entered_last_whatever_the_order_of_leaving() {
 #[test]
 fn calls_made_while_a_thread_ends_run_and_leave_nothing_behind() {
     static RUN: AtomicUsize = AtomicUsize::new(0);
+    type Late = OnDrop<Box<dyn FnOnce()>>;
     thread_local! {
-        static LATE: std::cell::RefCell<Option<OnDrop<Box<dyn FnOnce()>>>> =
-            const { std::cell::RefCell::new(None) };
+        static LATE: RefCell<Option<Late>> = const { RefCell::new(None) };
     }
     let scheduler = start(Config {
         capacity: Some(64),
