@@ -215,9 +215,18 @@ fn a_body_may_wait_for_room_while_the_scheduler_drains() {
     });
     let handle = scheduler.handle().clone();
     let heavy = Call::new(&OP).with_weight(Weight::Heavy);
-    let [(parent_door, parent_held), (other_door, other_held)] = [door(), door()];
-    let other = handle.spawn(heavy, move || other_held.wait());
-    other_door.wait_for_body();
+    let (parent_door, parent_held) = door();
+    // A worker that has not parked yet counts as busy, so the first may go to the other domain.
+    let (other, other_door) = loop {
+        let (door, held) = door();
+        let other = handle.spawn(heavy, move || held.wait());
+        door.wait_for_body();
+        if other.status().domain == Some(0) {
+            break (other, door);
+        }
+        door.open();
+        get(other).unwrap();
+    };
     let caller = handle.clone();
     let parent = handle.spawn(&OP, move || {
         parent_held.wait();
