@@ -257,16 +257,16 @@ fn two_workers_that_block_at_once_have_two_spares() {
 fn a_drain_ends_when_the_last_awake_is_a_spare_that_goes_idle() {
     loom::model(|| {
         let (gate, mut workers) = Gate::new(1, 1, usize::MAX);
+        let door = Door::default();
         let worker = {
-            let (gate, mut worker) = (gate.clone(), workers.remove(0));
+            let (gate, door, worker) = (gate.clone(), door.clone(), workers.remove(0));
             thread::spawn(move || {
-                let door = Door::default();
-                let opens = door.clone();
-                worker.push(gate.call(move || opens.open()));
                 gate.block(&door);
                 gate.work_to_the_end(worker);
             })
         };
+        // From here the wait is over: the spare may not even have begun.
+        door.open();
         gate.drain();
         gate.stop();
         worker.join().unwrap();
