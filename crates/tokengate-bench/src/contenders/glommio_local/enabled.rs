@@ -41,19 +41,22 @@ impl Contender for GlommioLocal {
         mut take: impl FnMut(Outcome<J::Output>),
     ) {
         let (done, results) = oneshot::channel();
-        let run = async move {
-            let tasks: Vec<_> = jobs
-                .map(|job| glommio::spawn_local(async move { job.run() }))
-                .collect();
-            let mut outputs = Vec::with_capacity(tasks.len());
-            for task in tasks {
-                outputs.push(task.await);
-            }
-            // The receiver is kept until its results are taken.
-            let _ = done.send(outputs);
-        };
+        // The future is made on the executor's thread, which its tasks cannot leave.
+        let run: Run = Box::new(|| {
+            Box::pin(async move {
+                let tasks: Vec<_> = jobs
+                    .map(|job| glommio::spawn_local(async move { job.run() }))
+                    .collect();
+                let mut outputs = Vec::with_capacity(tasks.len());
+                for task in tasks {
+                    outputs.push(task.await);
+                }
+                // The receiver is kept until its results are taken.
+                let _ = done.send(outputs);
+            })
+        });
         // If the thread has ended, the run is dropped and `results` tells.
-        let _ = self.0.send_blocking(Box::new(|| Box::pin(run)));
+        let _ = self.0.send_blocking(run);
         match results.recv() {
             Ok(outputs) => outputs.into_iter().for_each(|output| take(Ok(output))),
             Err(error) => take(Err(Failed::because(error))),
