@@ -26,7 +26,7 @@ pub(crate) fn fallback(arguments: &Arguments, function: &Function) -> TokenStrea
     let attributes = Attributes::share_out(&function.attributes);
     let (each, run) = (attributes.on(On::Each), attributes.on(On::Run));
     let shape = shape(arguments, function);
-    let shape = quote!(#(#each)* #[allow(unused_variables)] #visibility #shape { loop {} });
+    let shape = quote!(#(#each)* #[allow(unused_variables, reason = "the body is left out")] #visibility #shape { loop {} });
     // A method has no enum beside it, and a variadic body cannot be written at all.
     if signature.receiver().is_some() || signature.variadic.is_some() {
         return shape;
@@ -40,7 +40,7 @@ pub(crate) fn fallback(arguments: &Arguments, function: &Function) -> TokenStrea
     quote! {
         #handle
         #(#each)*
-        impl #name { #[allow(dead_code)] #(#run)* #visibility #signature #code }
+        impl #name { #[allow(dead_code, reason = "nothing calls a faulty function")] #(#run)* #visibility #signature #code }
         #shape
     }
 }
