@@ -69,6 +69,11 @@ impl Domain {
         self.0.spares.close(&self.0.sleepers);
     }
 
+    /// How many are parked or about to park.
+    pub fn parked(&self) -> usize {
+        self.0.sleepers.count()
+    }
+
     /// A thread of the domain is about to block.
     pub fn engage(&self) -> Engaged {
         match self.0.spares.engage(&self.0.sleepers) {

@@ -270,40 +270,56 @@ fn what_a_drain_leaves_in_the_mailbox_wakes_a_sibling() {
     });
 }
 
-#[test]
-fn what_a_spare_leaves_with_a_sibling_wakes_another() {
+/// A busy worker with two runnables in its queue, of which the first waits for the second, and two
+/// parked hands that have to share them.
+fn two_hands_share_a_queue(
+    hands_of: impl Fn(&Domain, Vec<Worker>) -> [Worker; 2] + Sync + Send + 'static,
+    workers: usize,
+) {
     let mut model = loom::model::Builder::new();
-    // Three threads that look for work: one preemption is enough to find the fault, and takes
-    // seconds, where two would take an hour.
+    // Three threads: one preemption is enough to find the fault, and takes seconds, where two would
+    // take an hour.
     model.preemption_bound = Some(1);
     model.max_branches = 10_000;
-    model.check(|| {
-        let (domain, mut workers) = Domain::with_spares(1, 2, 1);
+    model.check(move || {
+        let (domain, mut each) = Domain::with_spares(1, workers, 2);
         let stop = Stop::of(std::slice::from_ref(&domain));
         let calls = Calls::new(3, &stop);
         let meeting = Arc::new(Meeting::default());
-        let mut list = RunnableList::new();
-        // The second one holds whoever takes it until a further hand has taken the third.
         let (waits, comes) = (meeting.clone(), meeting.clone());
+        let mut list = RunnableList::new();
         list.push_front(calls.one());
         list.push_front(calls.with(move || waits.wait_for(1)));
         list.push_front(calls.with(move || comes.come()));
-        let mut busy = workers.remove(0);
-        let Engaged::Start(spare) = domain.engage() else {
-            panic!("there is a fresh one");
-        };
-        let hands = [workers.remove(0), spare].map(|hand| start(hand, &stop));
+        let mut busy = each.remove(0);
+        let hands = hands_of(&domain, each).map(|hand| start(hand, &stop));
+        while domain.parked() < 2 {
+            thread::yield_now();
+        }
         domain.post_list(0, list).expect("open");
-        // A worker that brings all three into its queue, and then is in a body until the third has
-        // run: the other hands have to find it.
         if let Some(first) = busy.next() {
             run(first);
         }
+        // In a body until the second hand has run the last of them.
         meeting.wait_for(1);
         hands.into_iter().for_each(|hand| hand.join().unwrap());
         busy.end();
         calls.assert_all_ran();
     });
+}
+
+#[test]
+fn what_a_thief_leaves_wakes_another_sibling() {
+    two_hands_share_a_queue(|_, siblings| siblings.try_into().ok().expect("two"), 3);
+}
+
+#[test]
+fn what_a_spare_leaves_wakes_another_hand() {
+    let spare = |domain: &Domain| match domain.engage() {
+        Engaged::Start(spare) => spare,
+        _ => panic!("there is a fresh one"),
+    };
+    two_hands_share_a_queue(move |domain, _| [spare(domain), spare(domain)], 1);
 }
 
 #[test]
