@@ -70,7 +70,7 @@ impl Calls {
         self.with(|| ())
     }
 
-    fn with(&self, body: impl FnOnce() + Send + 'static) -> Runnable {
+    fn with<R>(&self, body: impl FnOnce() -> R + Send + 'static) -> Runnable {
         let calls = self.clone();
         let body = move || {
             body();
@@ -94,10 +94,18 @@ impl Calls {
 
 /// Works as a worker does, until it is stopped.
 fn work(worker: &mut Worker, stop: &Stop) {
+    work_and_tell(worker, stop, || ());
+}
+
+/// As `work`, and tells when it is about to park.
+fn work_and_tell(worker: &mut Worker, stop: &Stop, tell: impl Fn()) {
     while !stop.is_set() {
         if let Some(runnable) = worker.next() {
             run(runnable);
-        } else if !worker.sleep(|| stop.is_set()) {
+        } else if !worker.sleep(|| {
+            tell();
+            stop.is_set()
+        }) {
             // There is work that it did not get: a sibling has the drain role at the moment.
             thread::yield_now();
         }
@@ -149,11 +157,13 @@ impl Meeting {
         self.both.notify_all();
     }
 
-    fn wait_for(&self, count: usize) {
+    /// Waits until so many have come; how many have.
+    fn wait_for(&self, count: usize) -> usize {
         let mut came = self.came.lock().unwrap();
         while *came < count {
             came = self.both.wait(came).unwrap();
         }
+        *came
     }
 
     fn meet(&self) {
@@ -418,5 +428,38 @@ fn quiet_means_that_nothing_is_left_to_do() {
         threads
             .into_iter()
             .for_each(|thread| thread.join().unwrap());
+    });
+}
+
+#[test]
+fn a_drain_that_looks_while_a_post_is_under_way_hears_of_its_end() {
+    loom::model(|| {
+        let (domain, mut workers) = Domain::new(1, 1);
+        let domains = [domain.clone()];
+        let stop = Stop::of(&domains);
+        let parks = Arc::new(Meeting::default());
+        let worker = {
+            let (mut worker, stop, parks) = (workers.remove(0), stop.clone(), parks.clone());
+            thread::spawn(move || {
+                work_and_tell(&mut worker, &stop, || parks.come());
+                worker.end();
+            })
+        };
+        let post = move || {
+            let (token, runnable) = fallible_call();
+            drop(domain.post(0, runnable));
+            token
+        };
+        // The second one to come is no edge: it calls nobody.
+        let poster = thread::spawn(post.clone());
+        let token = post();
+        // As `Shared::drain`: looks again whenever a worker has told that it parks.
+        let mut seen = 0;
+        while !Domain::all_quiet(&domains) {
+            seen = parks.wait_for(seen + 1);
+        }
+        stop.stop();
+        worker.join().unwrap();
+        assert!(token.is_finished() && poster.join().unwrap().is_finished());
     });
 }
