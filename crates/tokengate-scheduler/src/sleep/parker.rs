@@ -41,7 +41,8 @@ mod modelled {
     impl Unparker {
         pub(crate) fn unpark(&self) {
             let (permit, given) = &*self.0;
-            *lock(permit) = true;
+            let before = std::mem::replace(&mut *lock(permit), true);
+            assert!(!before, "called again before the permit was used up");
             given.notify_one();
         }
     }
