@@ -3,7 +3,8 @@
 //! A root call takes one before anything else; the worker that takes the token gives it back.
 //! Threads draw credits in blocks and workers return them in batches, so the shared counter is
 //! touched once for many tokens; a small capacity is exact, one by one. Keeps: credits are neither
-//! lost nor made, and threads cannot hoard them all. It decides nothing about policies.
+//! lost nor made, and threads cannot hoard them all. It decides nothing about policies. The model
+//! checker does not see it, as the listeners' list is not made for that; its tests are below.
 
 use std::time::{Duration, Instant};
 

@@ -117,6 +117,7 @@ impl Domain {
 
 impl Worker {
     /// The next runnable: own queue, mailboxes, siblings.
+    #[expect(clippy::should_implement_trait, reason = "as the worker's own")]
     pub fn next(&mut self) -> Option<Runnable> {
         let Some(queue) = &self.queue else {
             return self.domain.take_one(self.core);
