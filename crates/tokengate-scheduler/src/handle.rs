@@ -8,6 +8,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tokengate_anchor::Key;
 use tokengate_token::{
     Async, Body, Fallible, FallibleAsync, Operation, Plain, RejectCause, Token, Weight,
 };
@@ -27,11 +28,13 @@ pub struct Handle {
     pub(crate) shared: Arc<Shared>,
 }
 
-/// What is called, and with which weight.
+/// What is called, with which weight, and under which key.
 #[derive(Clone, Copy, Debug)]
 pub struct Call {
     pub(crate) operation: &'static Operation,
     pub(crate) weight: Weight,
+    pub(crate) key: Option<Key>,
+    pub(crate) anchored: bool,
 }
 
 impl Call {
@@ -40,6 +43,8 @@ impl Call {
         Self {
             operation,
             weight: operation.weight(),
+            key: None,
+            anchored: true,
         }
     }
 
@@ -47,6 +52,24 @@ impl Call {
     #[must_use]
     pub const fn with_weight(self, weight: Weight) -> Self {
         Self { weight, ..self }
+    }
+
+    /// The same call under a sticky key; in the key's lane if the operation is serial.
+    #[must_use]
+    pub const fn with_key(self, key: Key) -> Self {
+        Self {
+            key: Some(key),
+            ..self
+        }
+    }
+
+    /// The same call outside of the chain that it is made in.
+    #[must_use]
+    pub const fn unanchored(self) -> Self {
+        Self {
+            anchored: false,
+            ..self
+        }
     }
 
     /// The operation.

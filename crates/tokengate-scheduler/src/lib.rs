@@ -67,4 +67,5 @@ pub use scheduler::Scheduler;
 pub use shutdown::{SHUTDOWN_GRACE, ShutdownReport, StuckThread};
 pub use submit::rejected;
 pub use timing::TimingReport;
+pub use tokengate_anchor::{Key, KeyHasher};
 pub use tokengate_token::*;

@@ -19,6 +19,9 @@ use crate::Weight;
 pub struct Operation {
     label: &'static str,
     weight: Weight,
+    anchor: Option<&'static str>,
+    serial: bool,
+    external_calls: Option<&'static [&'static str]>,
 }
 
 impl Operation {
@@ -27,6 +30,9 @@ impl Operation {
         Self {
             label,
             weight: Weight::Medium,
+            anchor: None,
+            serial: false,
+            external_calls: None,
         }
     }
 
@@ -45,5 +51,46 @@ impl Operation {
     /// The weight class: the range of core domains its tokens may be routed to.
     pub const fn weight(&self) -> Weight {
         self.weight
+    }
+
+    /// The same operation with keys that count under this name, not under its label.
+    ///
+    /// Operations of one anchor share the domain of a key.
+    #[must_use]
+    pub const fn with_sticky_anchor(mut self, anchor: &'static str) -> Self {
+        self.anchor = Some(anchor);
+        self
+    }
+
+    /// The same operation with a lane for each key: first in, first out, one at a time.
+    #[must_use]
+    pub const fn serial(mut self) -> Self {
+        self.serial = true;
+        self
+    }
+
+    /// The same operation as the lead of a chain, with the labels that its body calls.
+    #[must_use]
+    pub const fn with_external_calls(mut self, labels: &'static [&'static str]) -> Self {
+        self.external_calls = Some(labels);
+        self
+    }
+
+    /// The name that its keys count under: the sticky anchor, else the label.
+    pub const fn key_scope(&self) -> &'static str {
+        match self.anchor {
+            Some(anchor) => anchor,
+            None => self.label,
+        }
+    }
+
+    /// Whether tokens of one key run one at a time, in the order of their calls.
+    pub const fn is_serial(&self) -> bool {
+        self.serial
+    }
+
+    /// The labels that the body calls; none if the operation leads no chain.
+    pub const fn external_calls(&self) -> Option<&'static [&'static str]> {
+        self.external_calls
     }
 }

@@ -3,13 +3,15 @@
 pub use std::convert::Infallible;
 
 pub use tokengate_scheduler::{
-    Async, Body, Fallible, FallibleAsync, IsResult, Operation, Plain, Token, Weight,
+    Async, Body, Fallible, FallibleAsync, IsResult, Key, KeyHasher, Operation, Plain, Token, Weight,
 };
 
 pub use crate::request::Request;
 
+use std::hash::Hash;
+
 use crate::global;
-use tokengate_scheduler::rejected;
+use tokengate_scheduler::{Call, rejected};
 
 /// An argument of a guarded function.
 #[diagnostic::on_unimplemented(
@@ -30,6 +32,32 @@ impl<T: Send + 'static> Argument for T {}
 pub trait Returned: Send + 'static {}
 impl<T: Send + 'static> Returned for T {}
 
+/// What takes part in a sticky key.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot take part in a sticky key",
+    label = "not `Hash`",
+    note = "the key is the hash of its parts: derive `Hash`, or choose other arguments or a part of \
+            this one with the tag `key(..)`, as in `key(order.id)`"
+)]
+pub trait KeyPart: Hash {}
+impl<T: Hash + ?Sized> KeyPart for T {}
+
+/// Feeds a part of a key to its hasher.
+#[inline]
+pub fn hash_part<T: KeyPart + ?Sized>(part: &T, hasher: &mut KeyHasher) {
+    part.hash(hasher);
+}
+
+/// The key of a call of this operation.
+///
+/// # Panics
+///
+/// If a part's `Hash` does.
+#[inline]
+pub fn key(operation: &Operation, parts: impl FnOnce(&mut KeyHasher)) -> Key {
+    Key::from_parts(operation.key_scope(), parts)
+}
+
 /// Fails to compile, at the type, unless it may be an argument.
 pub const fn assert_argument<T: Argument>() {}
 
@@ -39,13 +67,33 @@ pub const fn assert_return<T: Returned>() {}
 /// A plain call of a guarded function.
 #[inline]
 pub fn call<B: Body>(operation: &'static Operation, body: B) -> Token<B::Output, B::Error> {
+    submit(Call::new(operation), body)
+}
+
+/// As [`call`], under a key.
+#[inline]
+pub fn call_keyed<B: Body>(
+    operation: &'static Operation,
+    key: Key,
+    body: B,
+) -> Token<B::Output, B::Error> {
+    submit(Call::new(operation).with_key(key), body)
+}
+
+#[inline]
+fn submit<B: Body>(call: Call, body: B) -> Token<B::Output, B::Error> {
     global::with_gate(|gate| match gate {
-        Ok(handle) => handle.submit(operation, body),
-        Err(cause) => rejected(operation.into(), body, cause),
+        Ok(handle) => handle.submit(call, body),
+        Err(cause) => rejected(call, body, cause),
     })
 }
 
 /// The request of a guarded function.
 pub fn request<B: Body>(operation: &'static Operation, body: B) -> Request<B> {
-    Request::new(operation, body)
+    Request::new(Call::new(operation), body)
+}
+
+/// As [`request`], under a key.
+pub fn request_keyed<B: Body>(operation: &'static Operation, key: Key, body: B) -> Request<B> {
+    Request::new(Call::new(operation).with_key(key), body)
 }

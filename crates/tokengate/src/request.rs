@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use tokengate_scheduler::{
-    Body, Call, Explanation, Handle, Operation, Refused, RejectCause, Token, Weight, rejected,
+    Body, Call, Explanation, Handle, Refused, RejectCause, Token, Weight, rejected,
 };
 
 use crate::global;
@@ -32,9 +32,9 @@ pub struct Request<B: Body> {
 }
 
 impl<B: Body> Request<B> {
-    pub(crate) fn new(operation: &'static Operation, body: B) -> Self {
+    pub(crate) fn new(call: Call, body: B) -> Self {
         Self {
-            call: Call::new(operation),
+            call,
             body,
             on: None,
         }
@@ -49,6 +49,12 @@ impl<B: Body> Request<B> {
     /// Gives the call another weight than its operation's.
     pub fn weight(mut self, weight: Weight) -> Self {
         self.call = self.call.with_weight(weight);
+        self
+    }
+
+    /// Takes the call out of the chain that it is made in: it is neither counted nor anchored there.
+    pub fn unanchored(mut self) -> Self {
+        self.call = self.call.unanchored();
         self
     }
 
