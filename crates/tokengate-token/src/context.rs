@@ -9,7 +9,7 @@ use std::ptr::{self, NonNull};
 
 use crate::cell::Header;
 use crate::sync::thread_local;
-use crate::{Operation, TokenId};
+use crate::{Bond, Operation, Place, TokenId, TokenView};
 
 thread_local! {
     static PRESENT: Cell<*const Header> = const { Cell::new(ptr::null()) };
@@ -37,6 +37,21 @@ pub fn cancelled() -> bool {
 /// ```
 pub fn current() -> Option<(TokenId, &'static Operation)> {
     with_present(|header| (header.id(), header.operation()))
+}
+
+/// The place and the bond of the token whose body runs on this thread.
+#[inline]
+pub fn current_bond() -> Option<(Place, Bond)> {
+    with_present(|header| (header.place(), header.bond()))
+}
+
+/// Whether the token of this header, which has not resolved, is behind the body that runs on this
+/// thread, in the lane of their key.
+pub(crate) fn is_behind_this_body(header: &Header) -> bool {
+    header.operation().is_serial()
+        && !header.state().load().resolved()
+        && with_present(|present| TokenView::of(present).shares_lane(&TokenView::of(header)))
+            .unwrap_or(false)
 }
 
 /// Whether a body runs on this thread.

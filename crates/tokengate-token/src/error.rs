@@ -45,6 +45,9 @@ pub enum TokenError<E = Infallible> {
         cause: DeadlockCause,
         /// The label of the operation that was waited for.
         operation: &'static str,
+        /// The labels of the operations whose bodies wait for one another, that of the body that
+        /// made this wait first; empty where nobody else takes part.
+        through: Box<[&'static str]>,
     },
 }
 
@@ -67,10 +70,20 @@ impl<E: fmt::Display> fmt::Display for TokenError<E> {
             Self::Panicked(panic) => panic.fmt(f),
             Self::Killed { reason } => reason.fmt(f),
             Self::Rejected(rejection) => rejection.fmt(f),
-            Self::WouldDeadlock { cause, operation } => write!(
-                f,
-                "a body cannot block on the token of operation `{operation}`: {cause}"
-            ),
+            Self::WouldDeadlock {
+                cause,
+                operation,
+                through,
+            } => {
+                write!(
+                    f,
+                    "a body cannot wait for a token of operation `{operation}`: "
+                )?;
+                if !through.is_empty() {
+                    write!(f, "`{}` would wait for itself; ", through.join("` for `"))?;
+                }
+                cause.fmt(f)
+            }
         }
     }
 }
@@ -146,10 +159,33 @@ pub fn panic_message(payload: &(dyn Any + Send)) -> Cow<'static, str> {
     }
 }
 
-/// Why a blocking wait could not be.
+/// Why a wait could not be, and who takes part; the outcome of a [`WaitHook`](crate::WaitHook).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Deadlock {
+    /// Why.
+    pub cause: DeadlockCause,
+    /// As in [`TokenError::WouldDeadlock`].
+    pub through: Box<[&'static str]>,
+}
+
+impl From<DeadlockCause> for Deadlock {
+    fn from(cause: DeadlockCause) -> Self {
+        Self {
+            cause,
+            through: Box::default(),
+        }
+    }
+}
+
+/// Why a wait could not be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DeadlockCause {
+    /// The awaited token is behind the waiting body itself, or one below it on its stack, in the
+    /// lane of their key.
+    OwnLane,
+    /// The awaited token cannot go on before bodies whose own blocking waits lead back here.
+    Cycle,
     /// The waiting worker has nobody to take its place.
     SparesExhausted,
 }
@@ -157,6 +193,14 @@ pub enum DeadlockCause {
 impl fmt::Display for DeadlockCause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::OwnLane => f.write_str(
+                "it comes after this body in the lane of their serial key; ask for its result \
+                 when the body has returned, or call it under another key",
+            ),
+            Self::Cycle => f.write_str(
+                "these waits lead back to this body; take the keys in one order everywhere, or \
+                 ask for the result when the body has returned",
+            ),
             Self::SparesExhausted => f.write_str(
                 "no spare is left to take the place of its worker; `.await` the token in an async \
                  body, block less deeply, or raise `max_spares`",

@@ -15,7 +15,7 @@ use crate::sync::atomic::AtomicUsize;
 use crate::sync::atomic::Ordering::AcqRel;
 use crate::token::Token;
 use crate::wait::{self, Awaited};
-use crate::{TokenError, context as publication};
+use crate::{DeadlockCause, TokenError, context as publication};
 
 /// Blocks until every token has resolved; gives the results in the order of the tokens.
 ///
@@ -40,7 +40,9 @@ pub fn get_all<T, E>(
     let tokens = all.tokens.drain(..);
     tokens
         .map(|token| match waited {
-            Err(cause) if !token.is_finished() => Err(token.would_deadlock(cause)),
+            Err(ref deadlock) if !token.is_finished() => {
+                Err(token.would_deadlock(deadlock.clone()))
+            }
             _ => token.take_resolved(),
         })
         .collect()
@@ -92,10 +94,25 @@ impl<T, E> Future for JoinAll<T, E> {
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         publication::before_wait();
         let all = self.get_mut();
+        if all.tokens.iter().any(Token::is_behind_this_body) {
+            let each = all.tokens.drain(..);
+            return Poll::Ready(each.map(JoinAll::without_waiting).collect());
+        }
         if all.register(context.waker()) {
             return Poll::Pending;
         }
         Poll::Ready(all.tokens.drain(..).map(Token::take_resolved).collect())
+    }
+}
+
+impl<T, E> JoinAll<T, E> {
+    /// The outcome of a token of a wait that could not end.
+    fn without_waiting(token: Token<T, E>) -> Result<T, TokenError<E>> {
+        if token.is_finished() {
+            token.take_resolved()
+        } else {
+            Err(token.would_deadlock(DeadlockCause::OwnLane.into()))
+        }
     }
 }
 

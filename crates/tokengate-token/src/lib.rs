@@ -2,8 +2,8 @@
 //!
 //! [`create`] turns a closure or a future into two halves. The [`Token`] is awaited, blocked on,
 //! killed or dropped by whoever made the call; the [`Runnable`] is queued and run, or abandoned, by
-//! whatever executor there is. The crate has no threads, no clock and no queue but the [`Inbox`] to
-//! build one on.
+//! whatever executor there is. The crate has no threads, no clock and no queue but [`Inbox`] and
+//! [`LaneQueue`] to build some on.
 //!
 //! Use it alone to give an executor or thread pool of your own handles that resolve exactly once,
 //! under any async runtime or none; the example on [`Token`] is a whole executor. With pinned
@@ -11,7 +11,7 @@
 //!
 //! # Costs
 //!
-//! A token is one allocation of 112 bytes for bodies and results of up to 48, recycled by the
+//! A token is one allocation of 112 bytes for bodies and results of up to 40, recycled by the
 //! thread that frees it (at most 2 MiB a thread). Its life takes two atomic read-modify-writes if
 //! nobody waits: the start and the end.
 //!
@@ -22,6 +22,7 @@
 #![doc = include_str!("STATE.md")]
 
 mod body;
+mod bond;
 mod cell;
 mod context;
 mod error;
@@ -30,6 +31,8 @@ mod id;
 mod inbox;
 mod join;
 mod killer;
+mod lane;
+mod list;
 mod memory;
 mod operation;
 mod present;
@@ -37,23 +40,28 @@ mod runnable;
 mod state;
 mod sync;
 mod token;
+mod view;
 mod wait;
 mod weight;
 
 pub use body::{Async, Body, Fallible, FallibleAsync, IsResult, Plain, create};
+pub use bond::Bond;
 pub use cell::Place;
-pub use context::{before_wait, cancelled, current, in_body, set_before_wait};
+pub use context::{before_wait, cancelled, current, current_bond, in_body, set_before_wait};
 pub use error::{
-    DeadlockCause, KillReason, Panic, RejectCause, Rejection, TokenError, panic_message,
+    Deadlock, DeadlockCause, KillReason, Panic, RejectCause, Rejection, TokenError, panic_message,
 };
 pub use id::TokenId;
-pub use inbox::{Inbox, Posted, RunnableList};
+pub use inbox::{Inbox, Posted};
 pub use join::{JoinAll, get_all, join_all};
 pub use killer::Killer;
+pub use lane::{Joined, LaneQueue};
+pub use list::RunnableList;
 pub use operation::Operation;
 pub use present::{Present, PresentKilled};
 pub use runnable::{Failure, FailureKind, Home, NoHome, Ran, Runnable, TaskRef};
 pub use token::{KillOnDrop, Status, Token, TokenState};
+pub use view::TokenView;
 pub use wait::{Startable, Wait, WaitHook, set_wait_hook};
 pub use weight::Weight;
 

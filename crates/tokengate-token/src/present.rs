@@ -17,12 +17,12 @@ use std::fmt;
 use std::ptr::{self, NonNull};
 use std::sync::PoisonError;
 
-use crate::Operation;
 use crate::cell::{Header, kill};
 use crate::extras::Ending;
 use crate::sync::Mutex;
 use crate::sync::atomic::AtomicPtr;
 use crate::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+use crate::{Operation, TokenView};
 
 /// The tokens whose bodies run on one thread, for others to end them.
 ///
@@ -123,15 +123,35 @@ impl Present {
         let reason = reason.into();
         let mut present = Vec::new();
         let mut claims = Vec::new();
-        let mut claim = |cell: NonNull<Header>| {
-            #[expect(unsafe_code, reason = "reads a cell whose runner is held up")]
-            // SAFETY: the slot is locked, or the list is: the runner does not let go until then.
-            let header = unsafe { cell.as_ref() };
+        self.visit(|cell, header| {
             present.push(header.operation());
             #[expect(unsafe_code, reason = "claims a cell whose runner is held up")]
-            // SAFETY: as above.
+            // SAFETY: the runner does not let go until the visit is over.
             let claimed = unsafe { kill::claim(cell, Ending::Killed(reason.clone())) };
             claims.extend(claimed);
+        });
+        PresentKilled {
+            present,
+            // Dropped one by one: that wakes the callers, which is user code, with nothing held up.
+            claimed: claims.into_iter().map(drop).count(),
+        }
+    }
+
+    /// The tokens whose bodies run on this thread, the innermost first.
+    pub fn tokens(&self) -> Vec<TokenView> {
+        let mut tokens = Vec::new();
+        self.visit(|_, header| tokens.push(TokenView::of(header)));
+        tokens
+    }
+
+    /// Calls `look` with each cell whose body runs on this thread, the innermost first.
+    ///
+    /// Its runner is held up meanwhile: `look` is short, drops no body and wakes nobody.
+    fn visit(&self, mut look: impl FnMut(NonNull<Header>, &Header)) {
+        let mut look = |cell: NonNull<Header>| {
+            #[expect(unsafe_code, reason = "reads a cell whose runner is held up")]
+            // SAFETY: the slot is locked, or the list is: the runner does not let go until then.
+            look(cell, unsafe { cell.as_ref() });
         };
         // Locked over both, so that no body moves between them unseen, and no two kills meet.
         let outer = self.outer();
@@ -144,7 +164,7 @@ impl Present {
                 .compare_exchange(slot, slot.map_addr(|addr| addr | CLAIMED), Acquire, Relaxed)
                 .is_ok()
         {
-            claim(cell);
+            look(cell);
             // Release: pairs with the exchange in `try_leave`.
             self.innermost.store(slot, Release);
         }
@@ -152,13 +172,7 @@ impl Present {
             .iter()
             .rev()
             .filter_map(|&Outer(cell)| NonNull::new(cell))
-            .for_each(claim);
-        drop(outer);
-        PresentKilled {
-            present,
-            // Dropped one by one: that wakes the callers, which is user code, with nothing held up.
-            claimed: claims.into_iter().map(drop).count(),
-        }
+            .for_each(look);
     }
 }
 

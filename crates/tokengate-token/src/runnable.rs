@@ -13,7 +13,7 @@ use crate::cell::{Header, Place, kill, task};
 use crate::error::RejectCause;
 use crate::extras::Ending;
 use crate::present::Present;
-use crate::{Operation, TokenId};
+use crate::{Bond, Operation, TokenId};
 
 /// The right to run a token's body, or the next poll of it.
 ///
@@ -39,14 +39,28 @@ pub enum Ran {
     Failed,
     /// The body panicked, and is gone.
     Panicked,
-    /// The token had been ended or started elsewhere: nothing was run.
+    /// The token had been ended before it was started: nothing was run.
     Tombstone,
+    /// The token was started by its waiter: nothing was run here.
+    Elsewhere,
     /// An async body was ended from outside, and its future dropped here.
     Dropped,
     /// An async body waits; its waker will post it to its home.
     Suspended,
     /// An async body was woken while it was polled: run it again when it is its turn.
     Again(Runnable),
+}
+
+impl Ran {
+    /// What a start that lost has lost to.
+    pub(crate) fn lost(header: &Header) -> Self {
+        // Neither changes any more: a token that was ended unstarted is never started.
+        if header.state().load().started() {
+            Self::Elsewhere
+        } else {
+            Self::Tombstone
+        }
+    }
 }
 
 /// Where an async body lives between two polls; given to each [`Runnable::run`].
@@ -67,6 +81,15 @@ pub trait Home: Send + Sync + 'static {
     /// The body that took this seat is gone.
     fn leave(&self, seat: usize) {
         let _ = seat;
+    }
+
+    /// A token with this bond has exited: its body and arguments are gone, and it resolves next.
+    ///
+    /// Called on the thread that ran the body, for tokens whose bodies returned or panicked. Those
+    /// that end otherwise have exited when [`run`](Runnable::run) says `Dropped` or `Tombstone`, or
+    /// [`kill`](Runnable::kill) gives `true`.
+    fn exited(&self, operation: &'static Operation, bond: Bond) {
+        let _ = (operation, bond);
     }
 
     /// A token failed or panicked, and its handle was dropped without reading that.
@@ -206,18 +229,20 @@ impl Runnable {
     }
 
     /// Ends the token without running it; no effect on a token that has an outcome.
-    pub fn kill(self, reason: impl Into<Cow<'static, str>>) {
-        self.end(Ending::Killed(reason.into()));
+    ///
+    /// Gives `false` if its waiter has started the body, which goes on; else the token has exited.
+    pub fn kill(self, reason: impl Into<Cow<'static, str>>) -> bool {
+        self.end(Ending::Killed(reason.into()))
     }
 
-    /// Refuses the token: its handle resolves as rejected.
-    pub fn reject(self, cause: RejectCause) {
-        self.end(Ending::Rejected(cause));
+    /// Refuses the token: its handle resolves as rejected. As [`kill`](Self::kill).
+    pub fn reject(self, cause: RejectCause) -> bool {
+        self.end(Ending::Rejected(cause))
     }
 
     #[cold]
     #[expect(unsafe_code, reason = "gives the half up")]
-    fn end(self, ending: Ending) {
+    fn end(self, ending: Ending) -> bool {
         // SAFETY: the half is ours, and `into_raw` gives it up.
         unsafe { kill::abandon(self.into_raw(), ending) }
     }
@@ -247,6 +272,17 @@ impl Runnable {
         self.header().set_place(place);
     }
 
+    /// What the token is bound to, as last set.
+    #[inline]
+    pub fn bond(&self) -> Bond {
+        self.header().bond()
+    }
+
+    /// Binds the token; before it is published, and once.
+    pub fn set_bond(&self, bond: Bond) {
+        self.header().set_bond(bond);
+    }
+
     /// The time of submission that [`set_submitted`](Self::set_submitted) noted.
     #[inline]
     pub fn submitted(&self) -> Option<u64> {
@@ -264,7 +300,7 @@ impl Drop for Runnable {
     fn drop(&mut self) {
         let reason = "its runnable was dropped without being run";
         // SAFETY: the half is ours, and this is its end.
-        unsafe { kill::abandon(self.cell, Ending::Killed(reason.into())) }
+        unsafe { kill::abandon(self.cell, Ending::Killed(reason.into())) };
     }
 }
 

@@ -13,11 +13,11 @@ use std::time::Duration;
 
 use crate::cell::handle::{Handle, Taken};
 use crate::cell::kill;
-use crate::error::{DeadlockCause, KillReason, Panic, Rejection};
+use crate::error::{Deadlock, DeadlockCause, KillReason, Panic, Rejection};
 use crate::extras::Ending;
 use crate::state::Outcome;
 use crate::wait::Awaited;
-use crate::{Killer, Operation, TokenError, TokenId, context, wait};
+use crate::{Killer, Operation, Place, TokenError, TokenId, context, wait};
 
 /// The caller's half of a call; it resolves exactly once, whatever happens.
 ///
@@ -72,6 +72,8 @@ pub struct Token<T, E = Infallible> {
 pub enum TokenState {
     /// Made, and not yet posted: its batch is still open.
     Created,
+    /// In the lane of its key, behind others.
+    Waiting,
     /// In the mailbox of a core, or with a worker that has not started it.
     Admitted,
     /// The start is claimed; an async body may be suspended.
@@ -131,8 +133,13 @@ impl<T, E> Token<T, E> {
             Some(Outcome::Killed) => TokenState::Killed,
             Some(Outcome::Rejected) => TokenState::Rejected,
             None if now.started() => TokenState::Executing,
-            None if header.place().published => TokenState::Admitted,
-            None => TokenState::Created,
+            None => match header.place() {
+                Place { waiting: true, .. } => TokenState::Waiting,
+                Place {
+                    published: true, ..
+                } => TokenState::Admitted,
+                _ => TokenState::Created,
+            },
         }
     }
 
@@ -179,9 +186,9 @@ impl<T, E> Token<T, E> {
     /// If the result was taken before.
     pub fn get_timeout(&mut self, limit: Duration) -> Option<Result<T, TokenError<E>>> {
         if !self.is_finished()
-            && let Err(cause) = wait::block_on(&mut self.handle, Some(limit))
+            && let Err(deadlock) = wait::block_on(&mut self.handle, Some(limit))
         {
-            return Some(Err(self.would_deadlock(cause)));
+            return Some(Err(self.would_deadlock(deadlock)));
         }
         self.is_finished().then(|| self.take())
     }
@@ -189,14 +196,20 @@ impl<T, E> Token<T, E> {
     /// Blocks until the token is resolved.
     #[cold]
     fn block(&mut self) -> Result<(), TokenError<E>> {
-        wait::block_on(&mut self.handle, None).map_err(|cause| self.would_deadlock(cause))
+        wait::block_on(&mut self.handle, None).map_err(|deadlock| self.would_deadlock(deadlock))
     }
 
-    pub(crate) fn would_deadlock(&self, cause: DeadlockCause) -> TokenError<E> {
+    pub(crate) fn would_deadlock(&self, deadlock: Deadlock) -> TokenError<E> {
         TokenError::WouldDeadlock {
-            cause,
+            cause: deadlock.cause,
             operation: self.label(),
+            through: deadlock.through,
         }
+    }
+
+    /// Whether the token is behind the body that runs on this thread, in the lane of their key.
+    pub(crate) fn is_behind_this_body(&self) -> bool {
+        context::is_behind_this_body(self.handle.header())
     }
 
     /// Ends the token; `false` if it has an outcome already.
@@ -276,6 +289,9 @@ impl<T, E> Unpin for Token<T, E> {}
 impl<T, E> Future for Token<T, E> {
     type Output = Result<T, TokenError<E>>;
 
+    /// Ready with [`TokenError::WouldDeadlock`] in a body that holds the token's lane: the token
+    /// stays usable then.
+    ///
     /// # Panics
     ///
     /// If polled after it was ready, or if the waker's `clone` panics; the token stays usable then.
@@ -283,6 +299,9 @@ impl<T, E> Future for Token<T, E> {
         let token = self.get_mut();
         if !token.is_finished() {
             context::before_wait();
+            if token.is_behind_this_body() {
+                return Poll::Ready(Err(token.would_deadlock(DeadlockCause::OwnLane.into())));
+            }
             if token.handle.register(context.waker()) {
                 return Poll::Pending;
             }

@@ -15,9 +15,10 @@ use std::time::Duration;
 use crossbeam_utils::Backoff;
 use parking::Parker;
 
+use crate::TokenView;
 use crate::cell::{Header, Place, Run};
 use crate::context;
-use crate::error::DeadlockCause;
+use crate::error::Deadlock;
 use crate::present::Present;
 use crate::runnable::{Home, Ran};
 
@@ -35,7 +36,7 @@ fn parker() -> (Parker, Waker) {
 ///
 /// It looks after the work of its thread, then calls [`Wait::park`]. An error is the outcome of the
 /// wait; the tokens are untouched.
-pub type WaitHook = fn(&mut Wait<'_>) -> Result<(), DeadlockCause>;
+pub type WaitHook = fn(&mut Wait<'_>) -> Result<(), Deadlock>;
 
 thread_local! {
     // No destructor, so that a wait while the thread ends finds it.
@@ -74,20 +75,37 @@ impl Wait<'_> {
         self.limit.is_some()
     }
 
-    /// Calls `f` with each token that could be run here and now: sync and not started.
+    /// Calls `f` with each token that could be run here and now: sync, not started, and not
+    /// behind others in a lane.
     pub fn each_startable(&mut self, mut f: impl FnMut(Startable<'_>)) {
         self.awaited.each(&mut |cell| {
             #[expect(unsafe_code, reason = "reads through the cell pointer")]
             // SAFETY: the handle that gave the cell is borrowed meanwhile.
             let header = unsafe { cell.as_ref() };
             let now = header.state().load();
+            let place = header.place();
             if let Some(run) = header.vtable().run_here
                 && !now.started()
                 && !now.resolved()
+                && !place.waiting
             {
                 f(Startable { cell, header, run });
             }
         });
+    }
+
+    /// The tokens that have not resolved.
+    pub fn open_tokens(&mut self) -> Vec<TokenView> {
+        let mut open = Vec::new();
+        self.awaited.each(&mut |cell| {
+            #[expect(unsafe_code, reason = "reads through the cell pointer")]
+            // SAFETY: the handle that gave the cell is borrowed meanwhile.
+            let header = unsafe { cell.as_ref() };
+            if !header.state().load().resolved() {
+                open.push(TokenView::of(header));
+            }
+        });
+        open
     }
 
     /// Gives the tokens a few microseconds; whether all have resolved.
@@ -137,8 +155,8 @@ impl Startable<'_> {
         self.header.extras_if_any()?.submitted()
     }
 
-    /// Runs the body on this stack, on top of the one that waits; `Tombstone` if it was started
-    /// meanwhile. The runnable stays where it is, as a tombstone.
+    /// Runs the body on this stack, on top of the one that waits; `Tombstone` or `Elsewhere` if it
+    /// was ended or started meanwhile. The runnable stays where it is, as a tombstone.
     #[expect(unsafe_code, reason = "calls through the cell's vtable")]
     pub fn run(self, home: &Arc<dyn Home>, present: &Present) -> Ran {
         // SAFETY: the vtable was made for this cell, and its handle is borrowed.
@@ -150,10 +168,7 @@ impl Startable<'_> {
 ///
 /// On a thread of a scheduler that has a hook for it, the hook decides.
 #[cold]
-pub(crate) fn block_on(
-    awaited: &mut dyn Awaited,
-    limit: Option<Duration>,
-) -> Result<(), DeadlockCause> {
+pub(crate) fn block_on(awaited: &mut dyn Awaited, limit: Option<Duration>) -> Result<(), Deadlock> {
     context::before_wait();
     let mut wait = Wait { awaited, limit };
     if limit == Some(Duration::ZERO) {

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use common::{Drops, Gate, OP, Queue, Wakes, poll_with};
 use tokengate_token::{
-    Async, DeadlockCause, Fallible, NoHome, Operation, Place, Plain, Present, Ran, TokenError,
-    Wait, cancelled, create, current, get_all, set_wait_hook,
+    Async, Deadlock, DeadlockCause, Fallible, NoHome, Operation, Place, Plain, Present, Ran,
+    TokenError, Wait, cancelled, create, current, get_all, set_wait_hook,
 };
 
 static OUTER: Operation = Operation::new("test.outer");
@@ -20,18 +20,18 @@ thread_local! {
 }
 
 /// Runs whatever can be run, and does not wait for the rest.
-fn run_inline(wait: &mut Wait<'_>) -> Result<(), DeadlockCause> {
+fn run_inline(wait: &mut Wait<'_>) -> Result<(), Deadlock> {
     CALLS.set(CALLS.get() + 1);
     if !wait.has_limit() {
         wait.each_startable(|startable| {
             let ran = PRESENT.with(|present| startable.run(&NoHome::shared(), present));
-            assert!(!matches!(ran, Ran::Tombstone));
+            assert!(!matches!(ran, Ran::Tombstone | Ran::Elsewhere));
         });
     }
     if wait.is_over() {
         Ok(())
     } else {
-        Err(DeadlockCause::SparesExhausted)
+        Err(DeadlockCause::SparesExhausted.into())
     }
 }
 
@@ -63,7 +63,7 @@ fn an_awaited_body_runs_on_the_waiters_stack_and_its_runnable_is_a_tombstone() {
     });
     assert_eq!(label, Some("test.operation"));
     assert_eq!(drops.count(), 1);
-    assert!(matches!(runnable.run(&NoHome::shared()), Ran::Tombstone));
+    assert!(matches!(runnable.run(&NoHome::shared()), Ran::Elsewhere));
 }
 
 #[test]
@@ -118,7 +118,7 @@ fn a_wait_for_many_runs_each_that_has_not_started() {
     let numbers: Vec<_> = results.into_iter().map(Result::unwrap).collect();
     assert_eq!(numbers, [0, 1, 2, 3]);
     while let Some(ran) = queue.run_one() {
-        assert!(matches!(ran, Ran::Tombstone));
+        assert!(matches!(ran, Ran::Elsewhere));
     }
 }
 
@@ -163,7 +163,7 @@ fn the_hook_is_for_all_waits_of_its_thread_that_would_block() {
     assert_eq!(token.get().unwrap(), 7);
     assert_eq!(CALLS.get(), 1, "no body waited, but a thread with a hook");
     set_wait_hook(None);
-    assert!(matches!(runnable.run(&NoHome::shared()), Ran::Tombstone));
+    assert!(matches!(runnable.run(&NoHome::shared()), Ran::Elsewhere));
 }
 
 #[test]
@@ -180,7 +180,7 @@ fn an_inline_body_wakes_the_waker_that_was_left_before() {
 
 #[test]
 fn a_startable_token_shows_where_it_is() {
-    fn look(wait: &mut Wait<'_>) -> Result<(), DeadlockCause> {
+    fn look(wait: &mut Wait<'_>) -> Result<(), Deadlock> {
         wait.each_startable(|startable| {
             assert_eq!(startable.place().domain, Some(3));
             assert_eq!(startable.submitted(), Some(9));

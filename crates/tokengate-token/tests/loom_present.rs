@@ -13,8 +13,7 @@ use loom_common::{Call, Counted, Door, OP, Queue, nowhere};
 use std::cell::RefCell;
 use std::sync::Arc;
 use tokengate_token::{
-    Async, DeadlockCause, Operation, Plain, Present, Ran, Token, TokenError, Wait, create,
-    set_wait_hook,
+    Async, Deadlock, Operation, Plain, Present, Ran, Token, TokenError, Wait, create, set_wait_hook,
 };
 
 static WAITER: Operation = Operation::new("loom.waiter");
@@ -25,7 +24,7 @@ thread_local! {
 }
 
 /// Runs what is awaited here, if it has not started; else waits in the model.
-fn run_here(wait: &mut Wait<'_>) -> Result<(), DeadlockCause> {
+fn run_here(wait: &mut Wait<'_>) -> Result<(), Deadlock> {
     let present = PRESENT.with_borrow(|present| present.clone());
     wait.each_startable(|startable| {
         let present = present.clone().unwrap_or_default();
@@ -52,7 +51,7 @@ fn a_waiter_and_a_runner_start_a_body_once() {
         let runner = loom_common::spawn(runnable);
         wait_in_a_body(token).unwrap();
         let ran = runner.join().unwrap();
-        assert!(matches!(ran, Ran::Completed | Ran::Tombstone));
+        assert!(matches!(ran, Ran::Completed | Ran::Elsewhere));
         call.assert_ran();
     });
 }

@@ -104,13 +104,14 @@ impl Drop for Claim {
     }
 }
 
-/// Ends a token whose runnable is given up without being run.
+/// Ends a token whose runnable is given up without being run; `false` if its waiter has started it,
+/// so that it goes on.
 ///
 /// # Safety
 ///
 /// The caller owns the runnable half and gives it up.
 #[expect(unsafe_code, reason = "owns the runnable half of a cell")]
-pub(crate) unsafe fn abandon(cell: NonNull<Header>, ending: Ending) {
+pub(crate) unsafe fn abandon(cell: NonNull<Header>, ending: Ending) -> bool {
     // SAFETY: alive until the half lets go.
     let header = unsafe { cell.as_ref() };
     if header.is_async() {
@@ -125,11 +126,14 @@ pub(crate) unsafe fn abandon(cell: NonNull<Header>, ending: Ending) {
             // SAFETY: the execution's own reference is given up with the half.
             unsafe { task::drop_reference(cell) };
         }
+        true
     } else {
         // A body that was started elsewhere, by a waiter, goes on: this is its tombstone.
         // SAFETY: the same.
         drop(unsafe { claim_by(cell, ending, State::kill_unstarted) });
+        let started = header.state.load().started();
         // SAFETY: as the caller says; the body is gone, or its claimer's.
         unsafe { run::release(cell) };
+        !started
     }
 }

@@ -25,13 +25,13 @@ use crate::runnable::{Home, Ran};
 use crate::state::State;
 use crate::sync::UnsafeCell;
 use crate::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
-use crate::sync::atomic::{AtomicPtr, AtomicU32};
-use crate::{Operation, TokenId, contain};
+use crate::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64};
+use crate::{Bond, Operation, TokenId, contain};
 use handle::Handle;
 use task::Task;
 
-/// The part of a cell that does not depend on its types: 64 bytes.
-#[repr(C, align(16))]
+/// The part of a cell that does not depend on its types: 72 bytes.
+#[repr(C, align(8))]
 pub(crate) struct Header {
     state: State,
     /// See [`Place`]. Written by the scheduler, read by anybody.
@@ -41,6 +41,8 @@ pub(crate) struct Header {
     vtable: &'static VTable,
     id: TokenId,
     operation: &'static Operation,
+    /// See [`Bond`]. Written by the runnable's owner before publication, read by anybody.
+    bond: AtomicU64,
     /// Null, or a leaked box; set at most once, freed with the cell.
     extras: AtomicPtr<Extras>,
     /// Who waits. Belongs to the handle while `WAKER` is clear, else to whoever resolves.
@@ -85,7 +87,7 @@ union Stage<B, R> {
 }
 
 /// Bodies with more than this are boxed, so that the result's place follows from its own type.
-const BODY_ALIGN: usize = 16;
+const BODY_ALIGN: usize = 8;
 
 impl<B, R, A> Cell<B, R, A> {
     const BLOCK: Block = Block::of(std::alloc::Layout::new::<Self>());
@@ -102,10 +104,13 @@ const fn result_offset<R>() -> usize {
 /// The domain a token was routed to, and how far it came, as the scheduler last wrote it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Place {
-    /// A number that tells the schedulers of a process apart; whatever they agreed upon.
+    /// A number that tells the schedulers of a process apart; whatever they agreed upon. At most
+    /// [`Place::MAX_GATE`].
     pub gate: u16,
     /// The domain's index, counted from 0; none before routing. At most [`Place::MAX_DOMAIN`].
     pub domain: Option<u16>,
+    /// Whether it is in a lane, behind others.
+    pub waiting: bool,
     /// Whether it was posted to a mailbox.
     pub published: bool,
     /// Whether it holds a credit, to be given back when it is taken.
@@ -114,14 +119,20 @@ pub struct Place {
 
 const PUBLISHED: u32 = 1 << 31;
 const CREDIT: u32 = 1 << 30;
-const DOMAIN_SHIFT: u32 = 16;
+const WAITING: u32 = 1 << 29;
+const DOMAIN_SHIFT: u32 = GATE_BITS;
 const DOMAIN_BITS: u32 = 14;
+const GATE_BITS: u32 = 15;
 
 impl Place {
     /// The largest index of a domain that a place can hold.
     pub const MAX_DOMAIN: u16 = (1 << DOMAIN_BITS) - 2;
 
+    /// The largest number of a gate that a place can hold.
+    pub const MAX_GATE: u16 = (1 << GATE_BITS) - 1;
+
     fn pack(self) -> u32 {
+        debug_assert!(self.gate <= Self::MAX_GATE);
         let domain = self.domain.map_or(0, |domain| {
             debug_assert!(domain <= Self::MAX_DOMAIN);
             u32::from(domain) + 1
@@ -130,15 +141,17 @@ impl Place {
             | domain << DOMAIN_SHIFT
             | if self.published { PUBLISHED } else { 0 }
             | if self.credit { CREDIT } else { 0 }
+            | if self.waiting { WAITING } else { 0 }
     }
 
     fn unpack(word: u32) -> Self {
         let domain = (word >> DOMAIN_SHIFT) & ((1 << DOMAIN_BITS) - 1);
         Self {
-            gate: word as u16,
+            gate: word as u16 & Self::MAX_GATE,
             domain: domain.checked_sub(1).map(|domain| domain as u16),
             published: word & PUBLISHED != 0,
             credit: word & CREDIT != 0,
+            waiting: word & WAITING != 0,
         }
     }
 }
@@ -171,6 +184,23 @@ impl Header {
 
     pub(crate) fn set_place(&self, place: Place) {
         self.place.store(place.pack(), Relaxed);
+    }
+
+    /// Relaxed, both: written before publication, which orders it.
+    pub(crate) fn bond(&self) -> Bond {
+        Bond::unpack(self.bond.load(Relaxed))
+    }
+
+    pub(crate) fn set_bond(&self, bond: Bond) {
+        self.bond.store(bond.pack(), Relaxed);
+    }
+
+    /// Tells the home, if the token is bound, that it has exited: its body and arguments are gone.
+    #[inline(always)]
+    pub(crate) fn exited(&self, home: &Arc<dyn Home>) {
+        if self.bond.load(Relaxed) != 0 {
+            home.exited(self.operation, self.bond());
+        }
     }
 
     /// The link of the list that the runnable is in; only for the runnable's owner.
@@ -316,6 +346,7 @@ fn new_cell<B, R, A>(
             vtable,
             id: TokenId::next(),
             operation,
+            bond: AtomicU64::new(0),
             extras: AtomicPtr::new(ptr::null_mut()),
             waker: UnsafeCell::new(None),
             stage: UnsafeCell::new(()),

@@ -32,9 +32,10 @@ where
     // SAFETY: alive until the runnable half lets go (obligation 1); not used after that.
     let header = unsafe { cell.as_ref() };
     if !header.state.start() {
+        let lost = Ran::lost(header);
         // SAFETY: the half is ours (obligation 1).
         unsafe { release(cell) };
-        return Ran::Tombstone;
+        return lost;
     }
     // SAFETY: the start was claimed (and obligation 2).
     let returned = unsafe { call_body::<F, T, E>(cell, present) };
@@ -61,7 +62,7 @@ where
     // SAFETY: alive by the handle (obligation 1).
     let header = unsafe { cell.as_ref() };
     if !header.state.start() {
-        return Ran::Tombstone;
+        return Ran::lost(header);
     }
     // SAFETY: the start was claimed (and obligation 2).
     let returned = unsafe { call_body::<F, T, E>(cell, present) };
@@ -96,7 +97,8 @@ where
     }
 }
 
-/// Stores what the body gave, resolves, wakes, and lets go of the runnable half.
+/// Tells the home that the token has exited, stores what the body gave, resolves, wakes, and lets
+/// go of the runnable half.
 ///
 /// `complete` is the transition to use: `State::complete` may release in the same step. Else
 /// `release` lets go of the half.
@@ -122,6 +124,8 @@ pub(super) unsafe fn finish<T, E>(
         Ok(Err(_)) => (Outcome::Error, Ran::Failed),
         Err(_) => (Outcome::Panicked, Ran::Panicked),
     };
+    // Before it resolves: what it held is free when its caller hears of it.
+    header.exited(home);
     if outcome != Outcome::Value {
         // For the handle, should it be dropped unread.
         let _ = header.extras().home().set(home.clone());

@@ -1,0 +1,43 @@
+//! A token as a scheduler sees it that looks for the reason of a wait.
+//!
+//! A copy of what does not change, made of an awaited token or of one that executes.
+
+use crate::cell::{Header, Place};
+use crate::{Bond, Operation, TokenId};
+
+/// Who a token is, and what it is bound to.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct TokenView {
+    /// Its id.
+    pub id: TokenId,
+    /// Its operation.
+    pub operation: &'static Operation,
+    /// Its gate and domain.
+    pub place: Place,
+    /// Its entry and chain.
+    pub bond: Bond,
+}
+
+impl TokenView {
+    pub(crate) fn of(header: &Header) -> Self {
+        Self {
+            id: header.id(),
+            operation: header.operation(),
+            place: header.place(),
+            bond: header.bond(),
+        }
+    }
+
+    /// Whether the two are different tokens of one lane: then only one of them can execute.
+    ///
+    /// Both have not exited: the entry of one that has may be another key's by now.
+    pub fn shares_lane(&self, other: &Self) -> bool {
+        self.id != other.id
+            && self.operation.is_serial()
+            && other.operation.is_serial()
+            && self.bond.entry.is_some()
+            && self.bond.entry == other.bond.entry
+            && self.place.gate == other.place.gate
+    }
+}
