@@ -21,6 +21,7 @@ const UNSAFE_FILES: &[&str] = &[
     "crates/tokengate-token/src/cell/run.rs",
     "crates/tokengate-token/src/cell/task.rs",
     "crates/tokengate-token/src/context.rs",
+    "crates/tokengate-token/src/deadlock.rs",
     "crates/tokengate-token/src/inbox.rs",
     "crates/tokengate-token/src/killer.rs",
     "crates/tokengate-token/src/lane.rs",

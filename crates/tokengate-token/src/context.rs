@@ -12,8 +12,15 @@ use crate::sync::thread_local;
 use crate::{Bond, Operation, Place, TokenId, TokenView};
 
 thread_local! {
-    static PRESENT: Cell<*const Header> = const { Cell::new(ptr::null()) };
+    static PRESENT: Cell<*const Frame> = const { Cell::new(ptr::null()) };
     static BEFORE_WAIT: Cell<Option<fn()>> = const { Cell::new(None) };
+}
+
+/// A body on this thread's stack; lives in [`enter`] for as long as the body runs.
+struct Frame {
+    header: NonNull<Header>,
+    /// The body that waits for this one on the same stack.
+    below: *const Frame,
 }
 
 /// Whether the token whose body runs on this thread has been ended from outside.
@@ -79,20 +86,38 @@ pub fn before_wait() {
 /// Runs `body` with `header` as this thread's present token, and puts the one before back.
 #[inline(always)]
 pub(crate) fn enter<R>(header: NonNull<Header>, body: impl FnOnce() -> R) -> R {
-    struct Restore(*const Header);
+    struct Restore(*const Frame);
     impl Drop for Restore {
         fn drop(&mut self) {
             PRESENT.with(|present| present.set(self.0));
         }
     }
-    let _restore = Restore(PRESENT.with(|present| present.replace(header.as_ptr())));
+    let below = PRESENT.with(Cell::get);
+    // Before the frame's own end, in whatever way the body ends.
+    let frame = Frame { header, below };
+    let _restore = Restore(below);
+    PRESENT.with(|present| present.set(&raw const frame));
     body()
 }
 
 #[expect(unsafe_code, reason = "the present token is alive while its body runs")]
 fn with_present<R>(read: impl FnOnce(&Header) -> R) -> Option<R> {
-    let header = NonNull::new(PRESENT.with(Cell::get).cast_mut())?;
+    let header = frames().next()?;
     // SAFETY: `enter` is called by the runner of a body, which has not released its half yet, and
     // restores the value before that ends: the cell is alive, and only shared access is given.
     Some(read(unsafe { header.as_ref() }))
+}
+
+/// The cells whose bodies are on this thread's stack, the innermost first: alive until their bodies
+/// return.
+#[expect(unsafe_code, reason = "frames are alive while their bodies run")]
+pub(crate) fn frames() -> impl Iterator<Item = NonNull<Header>> {
+    let mut next = PRESENT.with(Cell::get);
+    std::iter::from_fn(move || {
+        // SAFETY: null, or a frame of an `enter` below on this stack, which restores the value
+        // before the frame ends.
+        let frame = unsafe { next.as_ref() }?;
+        next = frame.below;
+        Some(frame.header)
+    })
 }

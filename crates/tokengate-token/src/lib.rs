@@ -25,6 +25,7 @@ mod body;
 mod bond;
 mod cell;
 mod context;
+mod deadlock;
 mod error;
 mod extras;
 mod id;
@@ -41,6 +42,8 @@ mod state;
 mod sync;
 mod token;
 mod view;
+
+use view::TokenView;
 mod wait;
 mod weight;
 
@@ -48,6 +51,7 @@ pub use body::{Async, Body, Fallible, FallibleAsync, IsResult, Plain, create};
 pub use bond::Bond;
 pub use cell::Place;
 pub use context::{before_wait, cancelled, current, current_bond, in_body, set_before_wait};
+pub use deadlock::Announced;
 pub use error::{
     Deadlock, DeadlockCause, KillReason, Panic, RejectCause, Rejection, TokenError, panic_message,
 };
@@ -61,7 +65,6 @@ pub use operation::Operation;
 pub use present::{Present, PresentKilled};
 pub use runnable::{Failure, FailureKind, Home, NoHome, Ran, Runnable, TaskRef};
 pub use token::{KillOnDrop, Status, Token, TokenState};
-pub use view::TokenView;
 pub use wait::{Startable, Wait, WaitHook, set_wait_hook};
 pub use weight::Weight;
 

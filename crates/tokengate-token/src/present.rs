@@ -17,12 +17,12 @@ use std::fmt;
 use std::ptr::{self, NonNull};
 use std::sync::PoisonError;
 
+use crate::Operation;
 use crate::cell::{Header, kill};
 use crate::extras::Ending;
 use crate::sync::Mutex;
 use crate::sync::atomic::AtomicPtr;
 use crate::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
-use crate::{Operation, TokenView};
 
 /// The tokens whose bodies run on one thread, for others to end them.
 ///
@@ -135,13 +135,6 @@ impl Present {
             // Dropped one by one: that wakes the callers, which is user code, with nothing held up.
             claimed: claims.into_iter().map(drop).count(),
         }
-    }
-
-    /// The tokens whose bodies run on this thread, the innermost first.
-    pub fn tokens(&self) -> Vec<TokenView> {
-        let mut tokens = Vec::new();
-        self.visit(|_, header| tokens.push(TokenView::of(header)));
-        tokens
     }
 
     /// Calls `look` with each cell whose body runs on this thread, the innermost first.

@@ -1,4 +1,4 @@
-//! A token as a scheduler sees it that looks for the reason of a wait.
+//! Whether two tokens share a lane: what a wait that could never end is found by.
 //!
 //! A copy of what does not change, made of an awaited token or of one that executes.
 
@@ -6,17 +6,12 @@ use crate::cell::{Header, Place};
 use crate::{Bond, Operation, TokenId};
 
 /// Who a token is, and what it is bound to.
-#[derive(Clone, Copy, Debug)]
-#[non_exhaustive]
-pub struct TokenView {
-    /// Its id.
-    pub id: TokenId,
-    /// Its operation.
-    pub operation: &'static Operation,
-    /// Its gate and domain.
-    pub place: Place,
-    /// Its entry and chain.
-    pub bond: Bond,
+#[derive(Clone, Copy)]
+pub(crate) struct TokenView {
+    id: TokenId,
+    operation: &'static Operation,
+    place: Place,
+    bond: Bond,
 }
 
 impl TokenView {
@@ -32,7 +27,7 @@ impl TokenView {
     /// Whether the two are different tokens of one lane: then only one of them can execute.
     ///
     /// Both have not exited: the entry of one that has may be another key's by now.
-    pub fn shares_lane(&self, other: &Self) -> bool {
+    pub(crate) fn shares_lane(&self, other: &Self) -> bool {
         self.id != other.id
             && self.operation.is_serial()
             && other.operation.is_serial()

@@ -15,7 +15,6 @@ use std::time::Duration;
 use crossbeam_utils::Backoff;
 use parking::Parker;
 
-use crate::TokenView;
 use crate::cell::{Header, Place, Run};
 use crate::context;
 use crate::error::Deadlock;
@@ -94,15 +93,15 @@ impl Wait<'_> {
         });
     }
 
-    /// The tokens that have not resolved.
-    pub fn open_tokens(&mut self) -> Vec<TokenView> {
+    /// The cells of the tokens that have not resolved; alive as long as the wait.
+    pub(crate) fn open_cells(&mut self) -> Vec<NonNull<Header>> {
         let mut open = Vec::new();
         self.awaited.each(&mut |cell| {
             #[expect(unsafe_code, reason = "reads through the cell pointer")]
             // SAFETY: the handle that gave the cell is borrowed meanwhile.
             let header = unsafe { cell.as_ref() };
             if !header.state().load().resolved() {
-                open.push(TokenView::of(header));
+                open.push(cell);
             }
         });
         open

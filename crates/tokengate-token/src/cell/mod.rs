@@ -24,7 +24,7 @@ use crate::present::Present;
 use crate::runnable::{Home, Ran};
 use crate::state::State;
 use crate::sync::UnsafeCell;
-use crate::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
+use crate::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use crate::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64};
 use crate::{Bond, Operation, TokenId, contain};
 use handle::Handle;
@@ -177,13 +177,14 @@ impl Header {
         self.vtable.task_offset.is_some()
     }
 
-    /// Relaxed, both: the place is information; who needs it exactly is ordered by publication.
+    /// Acquire, and Release: a waiter that finds it at the head of its lane may run it, and sees
+    /// then what the one before has written. For all else publication is the order.
     pub(crate) fn place(&self) -> Place {
-        Place::unpack(self.place.load(Relaxed))
+        Place::unpack(self.place.load(Acquire))
     }
 
     pub(crate) fn set_place(&self, place: Place) {
-        self.place.store(place.pack(), Relaxed);
+        self.place.store(place.pack(), Release);
     }
 
     /// Relaxed, both: written before publication, which orders it.

@@ -1,0 +1,314 @@
+//! Which slot each sticky key is pinned to, for as long as any token of it is counted.
+//!
+//! A scheduler marks a key at the call and releases it at the exit. Keeps: all that are counted for
+//! a key at one time have one slot. It has no threads and reads no clock but the one it is given.
+#![doc = include_str!("PINS.md")]
+
+use std::fmt;
+use std::time::Duration;
+
+use crossbeam_utils::CachePadded;
+
+use crate::Key;
+use crate::shards::{DashShards, ShardMap};
+use crate::slots::{Number, Slots};
+use crate::sync::atomic::Ordering::{AcqRel, Relaxed, Release};
+use crate::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize};
+
+/// So many idle entries may stay in the map beside as many as there are pins.
+const IDLE_KEPT: usize = if cfg!(tokengate_loom) { 1 } else { 1024 };
+
+/// Keys, each pinned to a slot while it is counted, with a value of yours beside.
+///
+/// A slot is a number that means something to you: a domain, a core, a queue. `V` is made by
+/// `Default` for each entry, and is found again by its number as long as the key is counted; an
+/// entry that is used again for another key keeps it, so leave it as you found it. `M` is the map;
+/// the default is a dashmap.
+///
+/// # Consistency
+///
+/// All marks of a key that are not released have the same slot. The release that ends a pin happens
+/// before the mark that finds it ended.
+///
+/// ```
+/// use tokengate_anchor::{Key, StickyRegistry};
+/// let registry = StickyRegistry::<()>::new();
+/// let key = Key::of("accounts", &7);
+/// let first = registry.mark(key, || 3);
+/// let second = registry.mark(key, || unreachable!("it is pinned"));
+/// assert_eq!((first.slot, second.slot), (3, 3));
+/// registry.release(first.entry);
+/// assert_eq!(registry.snapshot().len(), 1);
+/// registry.release(second.entry);
+/// assert!(registry.snapshot().is_empty());
+/// assert_eq!(registry.mark(key, || 5).slot, 5);
+/// ```
+pub struct StickyRegistry<V, M = DashShards> {
+    map: M,
+    entries: Slots<CachePadded<Entry<V>>>,
+    /// How many entries the map has.
+    mapped: AtomicUsize,
+    /// At how many it is swept.
+    sweep_at: AtomicUsize,
+    sweeping: AtomicBool,
+    linger: Option<Linger>,
+}
+
+/// How long a key stays where it was after nothing of it is counted any more.
+#[derive(Clone, Copy, Debug)]
+pub struct Linger {
+    /// For so long.
+    pub time: Duration,
+    /// At most so many keys; of more, some are let go earlier.
+    pub most: usize,
+    /// Nanoseconds since some moment; never less than before.
+    pub now_ns: fn() -> u64,
+}
+
+/// The number of an entry; counts in one registry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct EntryId(Number);
+
+impl EntryId {
+    /// The entry with this number.
+    pub const fn from_number(number: Number) -> Self {
+        Self(number)
+    }
+
+    /// Its number.
+    pub const fn number(self) -> Number {
+        self.0
+    }
+}
+
+/// What a mark gives: to be released once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "a mark that is not released pins its key for ever"]
+pub struct Mark {
+    /// The entry of the key.
+    pub entry: EntryId,
+    /// The slot that the key is pinned to.
+    pub slot: u32,
+}
+
+/// A key that is pinned, as [`StickyRegistry::snapshot`] saw it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Pin {
+    /// The key.
+    pub key: Key,
+    /// Its slot.
+    pub slot: u32,
+    /// How many are counted.
+    pub count: usize,
+}
+
+/// The state of one key.
+struct Entry<V> {
+    /// How many marks are not released. The one word that decides.
+    count: AtomicUsize,
+    /// Written by the first mark, under the lock of the shard; read by marks under that lock.
+    slot: AtomicU32,
+    /// As `slot`; information.
+    key: AtomicU64,
+    /// When a release was last, on the clock of the linger; written before the release.
+    left_ns: AtomicU64,
+    value: V,
+}
+
+impl<V: Default> Default for Entry<V> {
+    fn default() -> Self {
+        Self {
+            count: AtomicUsize::new(0),
+            slot: AtomicU32::new(0),
+            key: AtomicU64::new(0),
+            left_ns: AtomicU64::new(0),
+            value: V::default(),
+        }
+    }
+}
+
+impl<V: Default> StickyRegistry<V> {
+    /// A registry whose pins go with the last release.
+    pub fn new() -> Self {
+        Self::with_map(DashShards::default(), None)
+    }
+
+    /// A registry whose pins stay for some time after that.
+    pub fn lingering(linger: Linger) -> Self {
+        Self::with_map(DashShards::default(), Some(linger))
+    }
+}
+
+impl<V: Default, M: ShardMap> StickyRegistry<V, M> {
+    /// A registry over a map of yours, which is empty.
+    pub fn with_map(map: M, linger: Option<Linger>) -> Self {
+        Self {
+            map,
+            entries: Slots::new(),
+            mapped: AtomicUsize::new(0),
+            sweep_at: AtomicUsize::new(IDLE_KEPT),
+            sweeping: AtomicBool::new(false),
+            linger,
+        }
+    }
+
+    /// Counts one for the key; a key that is not pinned is pinned to the slot that `place` gives.
+    ///
+    /// `place` runs under a lock: it must not panic, block, or touch the registry.
+    #[inline]
+    pub fn mark(&self, key: Key, place: impl FnOnce() -> u32) -> Mark {
+        let mut is_full = false;
+        let mark = self.map.with(key.hash(), |mapped| {
+            let id = *mapped.get_or_insert_with(|| {
+                // Relaxed, both: they decide when to sweep, and nothing else.
+                let mapped = self.mapped.fetch_add(1, Relaxed) + 1;
+                is_full = mapped >= self.sweep_at.load(Relaxed);
+                self.new_entry(key)
+            });
+            let entry = self.entry(id);
+            // Acquire: pairs with the Release of the release that left zero. What the others of
+            // this pin need is ordered by the lock.
+            let slot = if entry.count.fetch_add(1, AcqRel) == 0 && !self.lingers(entry) {
+                let slot = place();
+                entry.slot.store(slot, Relaxed);
+                slot
+            } else {
+                entry.slot.load(Relaxed)
+            };
+            Mark { entry: id, slot }
+        });
+        if is_full {
+            self.sweep();
+        }
+        mark
+    }
+
+    /// Takes one off the count; the last one ends the pin.
+    #[inline]
+    pub fn release(&self, id: EntryId) {
+        let entry = self.entry(id);
+        if let Some(linger) = &self.linger {
+            // Relaxed: ordered by the release.
+            entry.left_ns.store((linger.now_ns)(), Relaxed);
+        }
+        // Release: whoever finds zero sees what was done under the pin.
+        let before = entry.count.fetch_sub(1, Release);
+        debug_assert_ne!(before, 0, "a mark is released once");
+    }
+
+    /// The value beside a key that is counted.
+    #[inline]
+    pub fn value(&self, id: EntryId) -> &V {
+        &self.entry(id).value
+    }
+
+    /// The slot of a key that is counted.
+    pub fn slot(&self, id: EntryId) -> u32 {
+        self.entry(id).slot.load(Relaxed)
+    }
+
+    /// Where a key is pinned at the moment, if it is.
+    pub fn find(&self, key: Key) -> Option<u32> {
+        self.map.with(key.hash(), |mapped| {
+            let entry = self.entry((*mapped)?);
+            // Relaxed, both: the lock orders them against marks.
+            let pinned = entry.count.load(Relaxed) > 0 || self.lingers(entry);
+            pinned.then(|| entry.slot.load(Relaxed))
+        })
+    }
+
+    /// All keys that are counted, in no order.
+    ///
+    /// Not one moment's picture: shard after shard.
+    pub fn snapshot(&self) -> Vec<Pin> {
+        let mut pins = Vec::new();
+        self.map.for_each(|id| {
+            let entry = self.entry(id);
+            let count = entry.count.load(Relaxed);
+            if count > 0 {
+                pins.push(Pin {
+                    key: Key::from_hash(entry.key.load(Relaxed)),
+                    slot: entry.slot.load(Relaxed),
+                    count,
+                });
+            }
+        });
+        pins
+    }
+
+    /// Calls `look` with each value that was ever in use, counted or not.
+    pub fn each_value(&self, look: impl FnMut(&V)) {
+        let entries = self.entries.iter();
+        entries.map(|(_, entry)| &entry.value).for_each(look);
+    }
+
+    fn entry(&self, id: EntryId) -> &Entry<V> {
+        self.entries.get(id.0)
+    }
+
+    #[cold]
+    fn new_entry(&self, key: Key) -> EntryId {
+        let id = EntryId(self.entries.take(CachePadded::default));
+        let entry = self.entry(id);
+        entry.key.store(key.hash(), Relaxed);
+        // Not lingering: that was another key.
+        entry.left_ns.store(0, Relaxed);
+        id
+    }
+
+    /// Whether the key of this entry, which nobody counted a moment ago, stays where it was.
+    #[inline]
+    fn lingers(&self, entry: &Entry<V>) -> bool {
+        let Some(linger) = &self.linger else {
+            return false;
+        };
+        let left_ns = entry.left_ns.load(Relaxed);
+        let since = Duration::from_nanos((linger.now_ns)().saturating_sub(left_ns));
+        left_ns != 0 && since < linger.time
+    }
+
+    /// Takes entries that are not used out of the map. One thread at a time.
+    #[cold]
+    fn sweep(&self) {
+        // AcqRel and Release: the next sweeper goes on from what this one has stored.
+        if self.sweeping.swap(true, AcqRel) {
+            return;
+        }
+        let (mut pinned, mut lingering) = (0, 0);
+        let most = self.linger.map_or(0, |linger| linger.most);
+        self.map.retain(|id| {
+            let entry = self.entry(id);
+            // Relaxed: no mark comes between, under the lock; a release that does is seen next time.
+            if entry.count.load(Relaxed) > 0 {
+                pinned += 1;
+                return true;
+            }
+            if lingering < most && self.lingers(entry) {
+                lingering += 1;
+                return true;
+            }
+            // Acquire by way of the next mark: its addition reads what the last release wrote.
+            self.mapped.fetch_sub(1, Relaxed);
+            self.entries.give(id.0);
+            false
+        });
+        self.sweep_at
+            .store(2 * pinned + lingering + IDLE_KEPT, Relaxed);
+        self.sweeping.store(false, Release);
+    }
+}
+
+impl<V: Default> Default for StickyRegistry<V> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<V, M> fmt::Debug for StickyRegistry<V, M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StickyRegistry")
+            .field("mapped", &self.mapped.load(Relaxed))
+            .finish_non_exhaustive()
+    }
+}
