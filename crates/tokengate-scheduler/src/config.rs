@@ -4,6 +4,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokengate_token::Failure;
 
@@ -32,6 +33,8 @@ pub struct Config {
     /// How many threads a domain may have beside its workers, to take the places of those whose
     /// bodies block; 64 by default. They are started on first need.
     pub max_spares: MaxSpares,
+    /// Whether keys stay pinned for some time after their last token has exited; not by default.
+    pub linger: Option<Linger>,
     /// The size of each thread's stack, in bytes; the standard library's default if not given.
     pub thread_stack_size_bytes: Option<usize>,
     /// What is called where.
@@ -49,6 +52,17 @@ impl Default for MaxSpares {
     fn default() -> Self {
         Self(64)
     }
+}
+
+/// How long a sticky key stays pinned after its last token has exited.
+///
+/// Costs two clock reads for each keyed token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Linger {
+    /// For so long.
+    pub time: Duration,
+    /// At most so many keys that have no token in flight; of more, some are let go earlier.
+    pub most_keys: usize,
 }
 
 /// Tokens of one domain that may wait for their start, by default.
@@ -155,6 +169,7 @@ impl fmt::Debug for Config {
             .field("full", &self.full)
             .field("timing", &self.timing)
             .field("max_spares", &self.max_spares.0)
+            .field("linger", &self.linger)
             .finish_non_exhaustive()
     }
 }

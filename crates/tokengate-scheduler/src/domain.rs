@@ -8,8 +8,9 @@ use std::sync::Arc;
 
 use crossbeam_utils::CachePadded;
 use slab::Slab;
-use tokengate_token::{Failure, Home, Posted, Runnable, RunnableList, TaskRef};
+use tokengate_token::{Bond, Failure, Home, Operation, Posted, Runnable, RunnableList, TaskRef};
 
+use crate::anchors::Anchors;
 use crate::block::Spares;
 use crate::config::Hooks;
 use crate::local::{LocalQueue, Stealer};
@@ -45,6 +46,7 @@ pub(crate) struct Domain {
     /// The last of them has ended.
     ended: AtomicBool,
     pub(crate) unparks: CachePadded<AtomicUsize>,
+    pub(crate) anchors: Arc<Anchors>,
     hooks: Arc<Hooks>,
 }
 
@@ -55,6 +57,7 @@ impl Domain {
         cores: usize,
         workers: usize,
         max_spares: usize,
+        anchors: Arc<Anchors>,
         hooks: Arc<Hooks>,
     ) -> (Arc<Self>, Vec<(Sleeper, LocalQueue)>) {
         let (sleepers, mut sleeper_of_each) = Sleepers::new(workers + max_spares);
@@ -70,6 +73,7 @@ impl Domain {
             live_threads: AtomicUsize::new(workers),
             ended: AtomicBool::new(false),
             unparks: CachePadded::new(AtomicUsize::new(0)),
+            anchors,
             hooks,
         };
         let each = sleeper_of_each.into_iter().zip(queues).collect();
@@ -258,7 +262,7 @@ impl Domain {
     pub(crate) fn close(&self) {
         for mut rest in self.mailboxes.iter().flat_map(Mailbox::close) {
             while let Some(runnable) = rest.pop_front() {
-                runnable.kill(SHUT_DOWN);
+                self.anchors.kill(runnable, SHUT_DOWN);
             }
         }
         // What is still suspended can be posted no more: its kill drops it here.
@@ -274,6 +278,15 @@ pub(crate) fn all_quiet(domains: &[Arc<Domain>]) -> bool {
     quiet() && quiet() && posted() == before
 }
 
+impl Domain {
+    /// Lets the one whose turn it is in a lane go on: after the present body, if this is a worker.
+    pub(crate) fn hand_on(&self, next: Runnable) {
+        if let Err(next) = thread::hand_on(self, next) {
+            Home::post(self, next);
+        }
+    }
+}
+
 impl Home for Domain {
     fn post(&self, runnable: Runnable) {
         let Err(runnable) = thread::push_local(self, runnable) else {
@@ -281,7 +294,13 @@ impl Home for Domain {
         };
         let core = runnable.id().get() as usize % self.mailboxes.len();
         if let Err(runnable) = Domain::post(self, core, runnable) {
-            runnable.kill(SHUT_DOWN);
+            self.anchors.kill(runnable, SHUT_DOWN);
+        }
+    }
+
+    fn exited(&self, operation: &'static Operation, bond: Bond) {
+        if let Some(next) = self.anchors.exit(operation, bond) {
+            self.hand_on(next);
         }
     }
 

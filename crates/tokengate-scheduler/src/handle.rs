@@ -72,6 +72,16 @@ impl Call {
         }
     }
 
+    /// The key that counts: its own, or that of all tokens of a serial operation.
+    #[inline]
+    pub fn key(&self) -> Option<Key> {
+        match self.key {
+            Some(key) => Some(key),
+            None if self.operation.is_serial() => Some(Key::of(self.operation.key_scope(), &())),
+            None => None,
+        }
+    }
+
     /// The operation.
     pub const fn operation(&self) -> &'static Operation {
         self.operation

@@ -11,19 +11,25 @@
 //! |---|---|
 //! | the call | `handle.rs`, `submit.rs`, `batch.rs` |
 //! | room | `admission.rs` |
-//! | where it goes | `router.rs` |
+//! | where it goes | `bind.rs`, `anchors.rs`, `router.rs` |
+//! | the lane of a serial key | `lane.rs` |
 //! | the mailbox | `mailbox.rs`, `domain.rs` |
 //! | parked workers | `sleep/` |
 //! | execution | `worker.rs`, `on_worker.rs`, `local/` |
 //! | bodies that wait | `block/` |
+//! | chains carried elsewhere | `chain.rs` |
 //! | figures | `timing.rs`, `sampling.rs` |
 //! | start and end | `config.rs`, `topology/`, `scheduler.rs`, `shared.rs` |
 
 #![forbid(unsafe_code)]
 
 mod admission;
+mod anchored;
+mod anchors;
 mod batch;
+mod bind;
 mod block;
+mod chain;
 mod clock;
 mod config;
 mod contain;
@@ -33,6 +39,7 @@ mod error;
 mod explain;
 mod handle;
 mod label;
+mod lane;
 mod local;
 mod mailbox;
 #[cfg(tokengate_loom)]
@@ -54,18 +61,21 @@ mod timing;
 pub mod topology;
 mod worker;
 
+pub use anchored::{Conductor, LiveChain, PinnedKey, Sticky};
 pub use batch::flush;
+pub use chain::{Chain, EnteredChain, InChain};
 pub use config::{
-    Config, FailureHook, Full, Hooks, MaxSpares, NameHook, Reactor, StartHook, Timing, WorkerInfo,
+    Config, FailureHook, Full, Hooks, Linger, MaxSpares, NameHook, Reactor, StartHook, Timing,
+    WorkerInfo,
 };
 pub use entered::{Entered, Scope};
 pub use error::StartError;
-pub use explain::Explanation;
+pub use explain::{Explanation, Reason};
 pub use handle::{Call, Handle, Refused};
 pub use pin::allow_cpus;
 pub use scheduler::Scheduler;
 pub use shutdown::{SHUTDOWN_GRACE, ShutdownReport, StuckThread};
 pub use submit::rejected;
 pub use timing::TimingReport;
-pub use tokengate_anchor::{Key, KeyHasher};
+pub use tokengate_anchor::{Key, KeyHasher, Seed};
 pub use tokengate_token::*;

@@ -7,6 +7,9 @@ use std::sync::Arc;
 
 use tokengate_token::{Runnable, RunnableList};
 
+use tokengate_anchor::StickyRegistry;
+
+use crate::anchors::Anchors;
 use crate::block;
 use crate::config::Hooks;
 use crate::domain::{self, SHUT_DOWN};
@@ -44,7 +47,8 @@ impl Domain {
     /// With spares, which are fresh.
     pub fn with_spares(cores: usize, workers: usize, spares: usize) -> (Self, Vec<Worker>) {
         let hooks = Arc::new(Hooks::default());
-        let (domain, each) = domain::Domain::new(0, cores, workers, spares, hooks);
+        let anchors = Arc::new(Anchors::new(StickyRegistry::new()));
+        let (domain, each) = domain::Domain::new(0, cores, workers, spares, anchors, hooks);
         let each = each.into_iter().map(|(sleeper, queue)| Worker {
             domain: domain.clone(),
             core: sleeper.index() % cores,

@@ -33,6 +33,8 @@ pub(crate) struct OnWorker {
     pub(crate) member: Arc<Member>,
     /// Inline bodies on this stack.
     pub(crate) frames: Cell<u32>,
+    /// The next one of the lane whose holder has just exited here.
+    next_in_lane: Cell<Option<Runnable>>,
     /// Credits of tokens taken, not yet given back.
     credits: Cell<usize>,
     until_cpu: Cell<u32>,
@@ -58,6 +60,7 @@ impl OnWorker {
             queue,
             member,
             frames: Cell::new(0),
+            next_in_lane: Cell::new(None),
             credits: Cell::new(0),
             until_cpu: Cell::new(CPU_TIME_EVERY),
         }
@@ -71,6 +74,33 @@ impl OnWorker {
             None => return Err(runnable),
         }
         Ok(())
+    }
+
+    /// Keeps the next one of a lane until [`take_next_in_lane`](Self::take_next_in_lane).
+    pub(crate) fn hand_on(&self, next: Runnable) -> Result<(), Runnable> {
+        match self.next_in_lane.take() {
+            None => {
+                self.next_in_lane.set(Some(next));
+                Ok(())
+            }
+            kept => {
+                self.next_in_lane.set(kept);
+                Err(next)
+            }
+        }
+    }
+
+    /// The next one of the lane whose holder has just exited here.
+    #[inline]
+    pub(crate) fn take_next_in_lane(&self) -> Option<Runnable> {
+        self.next_in_lane.take()
+    }
+
+    /// Queues a runnable of the domain behind what is there.
+    pub(crate) fn queue(&self, runnable: Runnable) {
+        if let Err(runnable) = self.push(runnable) {
+            self.home.post(runnable);
+        }
     }
 
     /// From the mailboxes, then from siblings: one to run.
@@ -101,8 +131,8 @@ impl OnWorker {
             .and_then(LocalQueue::pop)
             .or_else(|| self.find())
         {
-            self.shared.count_purged();
-            runnable.kill(SHUT_DOWN);
+            let killed = self.domain.anchors.kill(runnable, SHUT_DOWN);
+            self.shared.count_purged(killed);
         }
     }
 

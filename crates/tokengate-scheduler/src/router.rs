@@ -31,6 +31,15 @@ pub(crate) struct Position {
 }
 
 impl Position {
+    pub(crate) fn new(domain: usize, core: usize, flat: usize) -> Self {
+        // A plan has at most `MAX_CPUS` cores, so all of these fit.
+        Self {
+            domain: domain as u16,
+            core: core as u16,
+            flat: flat as u16,
+        }
+    }
+
     pub(crate) fn flat_index(self) -> usize {
         usize::from(self.flat)
     }
@@ -71,7 +80,7 @@ impl Rotation {
         }
     }
 
-    fn next(&self) -> usize {
+    pub(crate) fn next(&self) -> usize {
         let next = self.next.get();
         self.next.set(next.wrapping_add(1));
         next
@@ -172,6 +181,25 @@ impl Router {
             return range.shorter(candidate, turn, domains);
         }
         candidate
+    }
+}
+
+impl Router {
+    /// The core for a new key: of two candidates the one with less queued work. Keys stay, so none
+    /// goes to a domain that is only lent.
+    pub(crate) fn route_key(
+        &self,
+        weight: Weight,
+        rotation: &Rotation,
+        domains: &[Arc<Domain>],
+    ) -> Position {
+        let range = self.range(weight);
+        if let [only] = *range.own {
+            return only;
+        }
+        let turn = rotation.next();
+        let candidate = range.own[in_turn(turn, range.own.len())];
+        range.shorter(candidate, turn, domains)
     }
 }
 

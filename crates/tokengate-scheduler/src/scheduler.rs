@@ -11,12 +11,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use tokengate_anchor::StickyRegistry;
+
+use crate::anchors::Anchors;
 use crate::batch;
+use crate::clock;
 use crate::config::{Config, Hooks, Timing, WorkerInfo};
 use crate::contain::contain;
 use crate::domain::Domain;
 use crate::error::StartError;
 use crate::handle::Handle;
+use crate::lane::Lane;
 use crate::local::LocalQueue;
 use crate::on_worker::OnWorker;
 use crate::pin;
@@ -90,11 +95,14 @@ impl Scheduler {
         let plan = Plan::new(&Machine::detect(), &config.domains, &config.ranges)?;
         let slot = GateSlot::take().ok_or(StartError::TooMany)?;
         let hooks = Arc::new(config.hooks.clone());
+        let anchors = Arc::new(Anchors::new(registry(&config)));
         let planned = plan.domains().iter().enumerate();
         let (domains, seeds): (Vec<_>, Vec<_>) = planned
-            .map(|(index, planned)| make_domain(index, planned, config.max_spares.0, &hooks))
+            .map(|(index, planned)| {
+                make_domain(index, planned, config.max_spares.0, &anchors, &hooks)
+            })
             .unzip();
-        let shared = Arc::new(Shared::new(&config, slot, plan, domains, hooks));
+        let shared = Arc::new(Shared::new(&config, slot, plan, domains, anchors, hooks));
         let scheduler = Self {
             handle: Handle { shared },
             threads: Mutex::default(),
@@ -210,11 +218,24 @@ impl Drop for Scheduler {
     }
 }
 
+/// The registry of keys.
+fn registry(config: &Config) -> StickyRegistry<Lane> {
+    match config.linger {
+        None => StickyRegistry::new(),
+        Some(linger) => StickyRegistry::lingering(tokengate_anchor::Linger {
+            time: linger.time,
+            most: linger.most_keys,
+            now_ns: clock::now_ns,
+        }),
+    }
+}
+
 /// Makes a domain, and what each of its workers needs.
 fn make_domain(
     index: usize,
     planned: &PlannedDomain,
     max_spares: usize,
+    anchors: &Arc<Anchors>,
     hooks: &Arc<Hooks>,
 ) -> (Arc<Domain>, Vec<Seed>) {
     let cores = planned.cores.iter().enumerate();
@@ -227,6 +248,7 @@ fn make_domain(
         planned.cores.len(),
         workers.len(),
         max_spares,
+        anchors.clone(),
         hooks.clone(),
     );
     let seeds = workers.into_iter().zip(each).enumerate();

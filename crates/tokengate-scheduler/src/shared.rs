@@ -13,9 +13,10 @@ use event_listener::{Event, Listener, listener};
 use tokengate_token::{Place, Present, RejectCause, RunnableList};
 
 use crate::admission::Admission;
+use crate::anchors::Anchors;
 use crate::config::{Config, Full, Hooks, Reactor};
 use crate::domain::{Domain, all_quiet};
-use crate::router::Router;
+use crate::router::{Position, Router};
 use crate::sampling;
 use crate::slot::GateSlot;
 use crate::timing::Recorder;
@@ -34,9 +35,10 @@ pub(crate) struct Shared {
     /// Unique among those that live.
     pub(crate) slot: GateSlot,
     pub(crate) domains: Box<[Arc<Domain>]>,
-    /// The domain and the core in it, of each core of all domains.
-    cores: Box<[(usize, usize)]>,
+    /// Each core of all domains.
+    positions: Box<[Position]>,
     pub(crate) router: Router,
+    pub(crate) anchors: Arc<Anchors>,
     pub(crate) admission: Admission,
     pub(crate) full: Full,
     pub(crate) stride: u32,
@@ -87,12 +89,15 @@ impl Shared {
         slot: GateSlot,
         plan: Plan,
         domains: Vec<Arc<Domain>>,
+        anchors: Arc<Anchors>,
         hooks: Arc<Hooks>,
     ) -> Self {
         static IDS: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(1);
         let cores = domains.iter().enumerate().flat_map(|(domain, shared)| {
             (0..shared.mailboxes.len()).map(move |core| (domain, core))
         });
+        let positions = cores.enumerate();
+        let positions = positions.map(|(flat, (domain, core))| Position::new(domain, core, flat));
         let capacity = config
             .capacity
             .unwrap_or(crate::config::CAPACITY_PER_DOMAIN * domains.len());
@@ -100,8 +105,9 @@ impl Shared {
             // Relaxed: only uniqueness is asked for.
             id: IDS.fetch_add(1, Relaxed),
             slot,
-            cores: cores.collect(),
+            positions: positions.collect(),
             router: Router::new(&plan),
+            anchors,
             admission: Admission::new(capacity),
             full: config.full,
             stride: config.timing.stride(),
@@ -139,7 +145,21 @@ impl Shared {
     }
 
     pub(crate) fn core_count(&self) -> usize {
-        self.cores.len()
+        self.positions.len()
+    }
+
+    /// The core with this index among those of all domains.
+    #[inline]
+    pub(crate) fn position(&self, flat: usize) -> Position {
+        self.positions[flat]
+    }
+
+    /// The cores of a domain.
+    #[inline]
+    pub(crate) fn cores_of(&self, domain: usize) -> &[Position] {
+        let is_before = |position: &Position| usize::from(position.domain) < domain;
+        let first = self.positions.partition_point(is_before);
+        &self.positions[first..][..self.domains[domain].mailboxes.len()]
     }
 
     /// Whether a root call is refused. Relaxed, as all reads of the life cycle on the path: a call
@@ -164,10 +184,11 @@ impl Shared {
                 ..runnable.place()
             });
         });
-        let (domain, core) = self.cores[core];
-        if let Err(mut list) = self.domains[domain].post_list(core, list) {
+        let position = self.positions[core];
+        let domain = &self.domains[usize::from(position.domain)];
+        if let Err(mut list) = domain.post_list(usize::from(position.core), list) {
             while let Some(runnable) = list.pop_front() {
-                runnable.reject(RejectCause::ShutDown);
+                self.anchors.reject(runnable, &RejectCause::ShutDown);
             }
         }
     }
@@ -212,10 +233,10 @@ impl Shared {
 }
 
 impl Shared {
-    /// A token is killed at the end before it started.
-    pub(crate) fn count_purged(&self) {
+    /// Tokens are killed at the end before they started.
+    pub(crate) fn count_purged(&self, tokens: usize) {
         // Relaxed, both: read when the threads have ended, or as a figure.
-        self.purged.fetch_add(1, Relaxed);
+        self.purged.fetch_add(tokens, Relaxed);
     }
 
     pub(crate) fn purged(&self) -> usize {

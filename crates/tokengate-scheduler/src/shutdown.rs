@@ -83,6 +83,9 @@ pub(crate) fn end(shared: &Shared, drained: bool, on_own_worker: bool) -> Shutdo
         for domain in &shared.domains {
             domain.close();
         }
+        // After the mailboxes: who joins a lane from now on is refused by the one or the other.
+        let killed = shared.anchors.close_lanes(SHUT_DOWN);
+        shared.count_purged(killed);
     }
     ShutdownReport {
         drained,
@@ -100,10 +103,12 @@ fn purge(shared: &Shared) {
     for domain in &shared.domains {
         domain.kill_suspended();
         while let Some(runnable) = domain.take_one(0) {
-            shared.count_purged();
-            runnable.kill(SHUT_DOWN);
+            let killed = shared.anchors.kill(runnable, SHUT_DOWN);
+            shared.count_purged(killed);
         }
     }
+    let killed = shared.anchors.purge_lanes(SHUT_DOWN);
+    shared.count_purged(killed);
 }
 
 struct Executing {

@@ -4,6 +4,8 @@
 
 use std::sync::{Mutex, PoisonError};
 
+use tokengate_token::Place;
+
 /// Which numbers are taken.
 static TAKEN: Mutex<Vec<bool>> = Mutex::new(Vec::new());
 
@@ -12,12 +14,16 @@ static TAKEN: Mutex<Vec<bool>> = Mutex::new(Vec::new());
 pub(crate) struct GateSlot(u16);
 
 impl GateSlot {
-    /// Takes the lowest free number; none if 65,536 schedulers live.
+    /// Takes the lowest free number; none if 32,768 schedulers live.
     pub(crate) fn take() -> Option<Self> {
         let mut taken = TAKEN.lock().unwrap_or_else(PoisonError::into_inner);
         let free = taken.iter().position(|&taken| !taken);
         let number = free.unwrap_or(taken.len());
-        let slot = Self(u16::try_from(number).ok()?);
+        let number_in_place = u16::try_from(number).ok()?;
+        if number_in_place > Place::MAX_GATE {
+            return None;
+        }
+        let slot = Self(number_in_place);
         if free.is_none() {
             taken.push(false);
         }

@@ -6,9 +6,10 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use tokengate_token::{Body, Place, RejectCause, Runnable, Token, create, in_body};
+use tokengate_token::{Body, Joined, Place, RejectCause, Runnable, Token, create, in_body};
 
 use crate::batch;
+use crate::bind::bind;
 use crate::clock;
 use crate::config::Full;
 use crate::handle::{Call, Refused};
@@ -82,28 +83,33 @@ fn publish<B: Body>(
     if thread.sampling.is_next(gate.sample_step) {
         runnable.set_submitted(clock::now_ns());
     }
-    let position = gate
-        .router
-        .route(call.weight, &thread.rotation, &gate.domains);
-    route_to(gate, thread, position, runnable, credit);
+    let position = bind(gate, thread, call, &runnable);
+    runnable.set_place(Place {
+        gate: gate.slot.number(),
+        domain: Some(position.domain),
+        waiting: false,
+        published: true,
+        credit,
+    });
+    if call.operation.is_serial() {
+        join_lane(gate, thread, position, runnable);
+    } else {
+        post(gate, thread, position, runnable);
+    }
     token
 }
 
+/// Puts the token into the lane of its key; posts it if it is its turn.
+fn join_lane(gate: &Arc<Shared>, thread: &ThreadState, position: Position, runnable: Runnable) {
+    match gate.anchors.join_lane(runnable) {
+        Ok(Joined::Holds(runnable)) => post(gate, thread, position, runnable),
+        Ok(Joined::Waits) => {}
+        Err(runnable) => gate.anchors.reject(runnable, &RejectCause::ShutDown),
+    }
+}
+
 #[inline]
-fn route_to(
-    gate: &Arc<Shared>,
-    thread: &ThreadState,
-    position: Position,
-    runnable: Runnable,
-    credit: bool,
-) {
-    let place = Place {
-        gate: gate.slot.number(),
-        domain: Some(position.domain),
-        published: true,
-        credit,
-    };
-    runnable.set_place(place);
+fn post(gate: &Arc<Shared>, thread: &ThreadState, position: Position, runnable: Runnable) {
     let runnable = match thread.batches.defer(gate, position, runnable) {
         Ok(None) => return,
         Ok(Some(due)) => return gate.publish_list(position.flat_index(), due),
@@ -114,7 +120,7 @@ fn route_to(
         return;
     };
     if let Err(runnable) = domain.post(usize::from(position.core), runnable) {
-        runnable.reject(RejectCause::ShutDown);
+        gate.anchors.reject(runnable, &RejectCause::ShutDown);
     }
 }
 

@@ -9,10 +9,12 @@ use std::ptr;
 use std::rc::Rc;
 use std::sync::{Arc, Weak};
 
-use tokengate_token::{Runnable, WaitHook, in_body, set_wait_hook};
+use tokengate_anchor::ChainId;
+use tokengate_token::{Runnable, WaitHook, current_bond, in_body, set_wait_hook};
 
 use crate::batch::Batches;
 use crate::block;
+use crate::chain::EnteredChains;
 use crate::domain::Domain;
 use crate::entered::EnteredGates;
 use crate::on_worker::OnWorker;
@@ -30,6 +32,7 @@ pub(crate) struct ThreadState {
     pub(crate) rotation: Rotation,
     pub(crate) batches: Batches,
     pub(crate) sampling: Sampling,
+    pub(crate) chains: EnteredChains,
     credits: Credits,
     worker: RefCell<Option<Rc<OnWorker>>>,
 }
@@ -41,6 +44,7 @@ impl ThreadState {
             rotation: Rotation::new(),
             batches: Batches::default(),
             sampling: Sampling::new(),
+            chains: EnteredChains::default(),
             credits: Credits::default(),
             worker: RefCell::new(None),
         }
@@ -73,6 +77,23 @@ impl ThreadState {
             credits.gate.replace(Arc::downgrade(gate));
         }
         credits.left.set(credits.left.get() + drawn);
+    }
+
+    /// The chain that calls from here to this gate belong to: one that was entered in the present
+    /// body, or outside of any, else that of the body.
+    #[inline]
+    pub(crate) fn chain(&self, gate: &Shared) -> Option<ChainId> {
+        if let Some(entered) = self.chains.innermost() {
+            return (entered.gate == gate.id).then_some(entered.chain);
+        }
+        let (place, bond) = current_bond()?;
+        let chain = bond.chain.filter(|_| place.gate == gate.slot.number())?;
+        Some(ChainId::from_number(chain))
+    }
+
+    /// The gate that this thread is a worker of.
+    pub(crate) fn worker_gate(&self) -> Option<Arc<Shared>> {
+        Some(self.worker.borrow().as_ref()?.shared.clone())
     }
 
     /// Puts the runnable into this thread's own queue, if it is a worker of the domain.
@@ -134,4 +155,13 @@ pub(crate) fn on_worker() -> Option<Rc<OnWorker>> {
 /// As [`ThreadState::push_local`].
 pub(crate) fn push_local(domain: &Domain, runnable: Runnable) -> Result<(), Runnable> {
     with(|thread| thread.push_local(domain, runnable))
+}
+
+/// Keeps the next one of a lane for when the present body has resolved; gives it back if this thread
+/// is no worker of the domain.
+pub(crate) fn hand_on(domain: &Domain, next: Runnable) -> Result<(), Runnable> {
+    with(|thread| match &*thread.worker.borrow() {
+        Some(worker) if ptr::eq(&*worker.domain, domain) => worker.hand_on(next),
+        _ => Err(next),
+    })
 }

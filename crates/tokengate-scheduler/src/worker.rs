@@ -7,7 +7,7 @@
 use std::rc::Rc;
 
 use crossbeam_utils::Backoff;
-use tokengate_token::{Place, Ran, Runnable};
+use tokengate_token::{Home, Place, Ran, Runnable};
 
 use crate::contain::contain;
 use crate::domain::{BATCH, SHUT_DOWN};
@@ -20,6 +20,9 @@ const LOOK_EVERY: u32 = 61;
 
 /// A drain that gave fewer than this came too soon after the one before.
 const PACE_BELOW: usize = BATCH / 2;
+
+/// How many tokens of one lane run in a row before others of the domain go on.
+const LANE_RUN: u32 = 16;
 
 /// How many pauses a worker makes before it looks again, then: about a microsecond. Looking all the
 /// time pulls the line that posters write to back and forth; see
@@ -146,8 +149,35 @@ impl Worker {
         drained.or_else(|| self.on.domain.steal(self.on.index, queue))
     }
 
+    /// Runs it, and those that follow in its lane.
     #[inline]
     fn execute(&mut self, runnable: Runnable) {
+        let is_serial = runnable.operation().is_serial();
+        self.execute_one(runnable);
+        if is_serial {
+            self.go_on_in_lane();
+        }
+    }
+
+    /// Runs the next ones of the lane whose holder has just exited, some in a row.
+    fn go_on_in_lane(&mut self) {
+        for _ in 1..LANE_RUN {
+            let Some(next) = self.on.take_next_in_lane() else {
+                return;
+            };
+            let stops = self.on.shared.is_stopping();
+            if stops || !self.inside_reactor && next.is_async() {
+                return self.on.queue(next);
+            }
+            self.execute_one(next);
+        }
+        if let Some(next) = self.on.take_next_in_lane() {
+            self.on.queue(next);
+        }
+    }
+
+    #[inline]
+    fn execute_one(&mut self, runnable: Runnable) {
         let place = runnable.place();
         if place.credit {
             // Once: a body that is queued again has no credit any more.
@@ -159,12 +189,18 @@ impl Worker {
         }
         let on = &self.on;
         let submitted_ns = runnable.submitted();
+        let (operation, bond) = (runnable.operation(), runnable.bond());
         let ran = on.observe(submitted_ns, || {
             runnable.run_present(&on.home, &on.member.present)
         });
         on.count(&ran);
-        if let Ran::Again(runnable) = ran {
-            on.home.post(runnable);
+        match ran {
+            Ran::Again(runnable) => on.home.post(runnable),
+            // Whose body returned has been seen to before it resolved.
+            Ran::Tombstone | Ran::Dropped if !bond.is_none() => {
+                on.domain.exited(operation, bond);
+            }
+            _ => {}
         }
     }
 
@@ -204,7 +240,7 @@ impl Worker {
     fn end(mut self) {
         self.on.return_credits();
         if let Some(held) = self.held.take() {
-            held.kill(SHUT_DOWN);
+            self.on.domain.anchors.kill(held, SHUT_DOWN);
         }
         let on = &self.on;
         on.end_all();

@@ -4,9 +4,12 @@
 //! async bodies.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokengate_scheduler::topology::{Domains, WeightRanges};
-use tokengate_scheduler::{Config, Failure, Full, MaxSpares, Scheduler, Timing, WorkerInfo};
+use tokengate_scheduler::{
+    Config, Failure, Full, Linger, MaxSpares, Scheduler, Timing, WorkerInfo,
+};
 
 use crate::coordination::Coordination;
 use crate::{Gate, InstallError, StartError, global};
@@ -82,6 +85,16 @@ impl Builder {
     /// place.
     pub fn max_spares(mut self, threads: usize) -> Self {
         self.config.max_spares = MaxSpares(threads);
+        self
+    }
+
+    /// Keeps sticky keys pinned for some time after their last token has exited; not by default.
+    ///
+    /// For keys whose tokens come one by one with short pauses. It is no promise for a token: a pin
+    /// may go earlier when more than `most_keys` have none in flight. Costs two clock reads for each
+    /// keyed token.
+    pub fn sticky_linger(mut self, time: Duration, most_keys: usize) -> Self {
+        self.config.linger = Some(Linger { time, most_keys });
         self
     }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokengate_scheduler::topology::Plan;
 use tokengate_scheduler::{
-    Call, Entered, Handle, Scheduler, Scope, ShutdownReport, TimingReport, Token,
+    Call, Conductor, Entered, Handle, Scheduler, Scope, ShutdownReport, Sticky, TimingReport, Token,
 };
 
 use crate::builder::Builder;
@@ -171,6 +171,30 @@ impl Gate {
     /// What was resolved and why: CPUs, domains, ranges, workers. Prints as a table.
     pub fn plan(&self) -> Plan {
         self.scheduler.handle().plan()
+    }
+
+    /// The sticky keys that are pinned now.
+    ///
+    /// ```
+    /// let gate = tokengate::Gate::start()?;
+    /// assert!(gate.sticky().snapshot().is_empty());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn sticky(&self) -> Sticky<'_> {
+        self.scheduler.handle().sticky()
+    }
+
+    /// The chains that live now.
+    ///
+    /// ```
+    /// let gate = tokengate::Gate::start()?;
+    /// for chain in gate.conductor().snapshot() {
+    ///     println!("{} in domain {}: {}", chain.seed, chain.domain, chain.count);
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn conductor(&self) -> Conductor<'_> {
+        self.scheduler.handle().conductor()
     }
 
     /// What was done since the start, in honest figures; see [`TimingReport`].

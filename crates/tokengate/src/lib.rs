@@ -55,11 +55,38 @@ pub use request::{RefusedRequest, Request};
 pub use tokengate_macros::task_token_guard;
 pub use tokengate_scheduler::topology::{Domains, Plan, PlanError, WeightRanges};
 pub use tokengate_scheduler::{
-    Body, Call, DeadlockCause, Entered, Explanation, Failure, FailureKind, Full, Handle, JoinAll,
-    KillOnDrop, KillReason, Killer, Operation, Panic, RejectCause, Rejection, SHUTDOWN_GRACE,
-    Scope, ShutdownReport, StartError, Status, StuckThread, Timing, TimingReport, Token,
-    TokenError, TokenId, TokenState, Weight, WorkerInfo, cancelled, flush, get_all, join_all,
+    Body, Call, Chain, Conductor, DeadlockCause, Entered, EnteredChain, Explanation, Failure,
+    FailureKind, Full, Handle, InChain, JoinAll, Key, KeyHasher, KillOnDrop, KillReason, Killer,
+    Linger, LiveChain, Operation, Panic, PinnedKey, Reason, RejectCause, Rejection, SHUTDOWN_GRACE,
+    Scope, Seed, ShutdownReport, StartError, Status, Sticky, StuckThread, Timing, TimingReport,
+    Token, TokenError, TokenId, TokenState, Weight, WorkerInfo, cancelled, flush, get_all,
+    join_all,
 };
+
+/// The chain that calls from here belong to, to carry to another thread or task.
+///
+/// That of the lead whose body runs here, at whatever depth; none outside of chains.
+///
+/// ```
+/// use tokengate::{Gate, Token, chain, task_token_guard};
+/// #[task_token_guard(operation_type = "child_op")]
+/// fn child_op(n: u64) -> u64 { n + 1 }
+///
+/// static LEAD: tokengate::Operation =
+///     tokengate::Operation::new("lead_op").with_external_calls(&["child_op"]);
+///
+/// let gate = Gate::start()?;
+/// let lead = gate.spawn(&LEAD, || {
+///     let chain = chain().expect("a lead has one");
+///     std::thread::spawn(move || chain.run(|| child_op(1)))
+/// });
+/// let child = lead.get()?.join().expect("no panic");
+/// assert_eq!(child.get()?, 2);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn chain() -> Option<Chain> {
+    Chain::current()
+}
 
 /// The README's example, compiled and run as a documentation test.
 #[cfg(doctest)]

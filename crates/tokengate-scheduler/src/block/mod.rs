@@ -6,7 +6,7 @@
 
 mod spares;
 
-use tokengate_token::{DeadlockCause, Startable, Wait};
+use tokengate_token::{Deadlock, DeadlockCause, Startable, Wait};
 
 pub(crate) use spares::{Engaged, Spares};
 
@@ -18,7 +18,7 @@ use crate::thread;
 const MAX_FRAMES: u32 = 128;
 
 /// The hook of a worker's thread.
-pub(crate) fn wait_on_worker(wait: &mut Wait<'_>) -> Result<(), DeadlockCause> {
+pub(crate) fn wait_on_worker(wait: &mut Wait<'_>) -> Result<(), Deadlock> {
     match thread::on_worker() {
         Some(worker) => worker.wait(wait),
         // The worker has ended; what is left runs no bodies.
@@ -30,13 +30,15 @@ pub(crate) fn wait_on_worker(wait: &mut Wait<'_>) -> Result<(), DeadlockCause> {
 }
 
 impl OnWorker {
-    fn wait(&self, wait: &mut Wait<'_>) -> Result<(), DeadlockCause> {
+    fn wait(&self, wait: &mut Wait<'_>) -> Result<(), Deadlock> {
         if !wait.has_limit() {
             wait.each_startable(|token| self.run_inline(token));
         }
         if wait.is_over() || wait.linger() {
             return Ok(());
         }
+        // After this others can see it, and the last one of a cycle of such waits is refused.
+        let mut wait = wait.announce()?;
         // Callers may wait for the room, however long this takes.
         self.return_credits();
         let engaged = match self.domain.spares.engage(&self.domain.sleepers) {
@@ -50,7 +52,7 @@ impl OnWorker {
             }
         };
         if !engaged {
-            return Err(DeadlockCause::SparesExhausted);
+            return Err(DeadlockCause::SparesExhausted.into());
         }
         wait.park();
         self.domain.spares.disengage(&self.domain.sleepers);
@@ -71,5 +73,9 @@ impl OnWorker {
         let ran = self.observe(submitted_ns, || token.run(&self.home, &self.member.present));
         self.frames.set(frames);
         self.count(&ran);
+        if let Some(next) = self.take_next_in_lane() {
+            // Only what is awaited runs on this stack.
+            self.queue(next);
+        }
     }
 }

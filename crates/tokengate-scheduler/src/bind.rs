@@ -1,0 +1,108 @@
+//! Where a call belongs: to the core of its key, the domain of its chain, or a core of its range.
+//!
+//! Called by the submit path for each call, after the credit. Keeps the precedence key, chain,
+//! weight; a token is counted in its key and chain before anybody else sees it. It posts nothing.
+
+use std::sync::Arc;
+
+use tokengate_anchor::{ChainId, EntryId, Key};
+use tokengate_token::{Bond, Operation, Runnable, current};
+
+use crate::handle::Call;
+use crate::router::Position;
+use crate::shared::Shared;
+use crate::thread::ThreadState;
+
+/// Binds the token of a call, and says where it goes.
+#[inline]
+pub(crate) fn bind(
+    gate: &Arc<Shared>,
+    thread: &ThreadState,
+    call: Call,
+    runnable: &Runnable,
+) -> Position {
+    let operation = call.operation;
+    let chain = if call.anchored {
+        thread.chain(gate)
+    } else {
+        None
+    };
+    if chain.is_none() && call.key().is_none() && operation.external_calls().is_none() {
+        return gate
+            .router
+            .route(call.weight, &thread.rotation, &gate.domains);
+    }
+    bind_to(gate, thread, call, chain, runnable)
+}
+
+fn bind_to(
+    gate: &Arc<Shared>,
+    thread: &ThreadState,
+    call: Call,
+    parent: Option<ChainId>,
+    runnable: &Runnable,
+) -> Position {
+    let operation = call.operation;
+    let (position, entry) = match (call.key(), parent) {
+        (Some(key), _) => {
+            let (position, entry) = pin(gate, thread, call, key);
+            (position, Some(entry))
+        }
+        (None, Some(chain)) => (
+            in_domain(gate, thread, gate.anchors.chains.slot(chain)),
+            None,
+        ),
+        (None, None) => {
+            let router = &gate.router;
+            let position = router.route(call.weight, &thread.rotation, &gate.domains);
+            (position, None)
+        }
+    };
+    if parent.is_some() {
+        note_undeclared(gate, operation);
+    }
+    let chain = match operation.external_calls() {
+        Some(calls) => {
+            let id = runnable.id().get();
+            let chains = &gate.anchors.chains;
+            Some(chains.open(id, calls, u32::from(position.domain), parent))
+        }
+        None => parent.inspect(|&chain| gate.anchors.chains.join(chain)),
+    };
+    runnable.set_bond(Bond {
+        entry: entry.map(EntryId::number),
+        chain: chain.map(ChainId::number),
+    });
+    position
+}
+
+/// The core that the key is pinned to; a new key is pinned to the less busy one of two.
+#[inline]
+fn pin(gate: &Shared, thread: &ThreadState, call: Call, key: Key) -> (Position, EntryId) {
+    let place = || {
+        let router = &gate.router;
+        let position = router.route_key(call.weight, &thread.rotation, &gate.domains);
+        position.flat_index() as u32
+    };
+    let mark = gate.anchors.keys.mark(key, place);
+    (gate.position(mark.slot as usize), mark.entry)
+}
+
+/// A core of a domain, one after the other.
+fn in_domain(gate: &Shared, thread: &ThreadState, domain: u32) -> Position {
+    let cores = gate.cores_of(domain as usize);
+    match cores {
+        [only] => *only,
+        cores => cores[thread.rotation.next() % cores.len()],
+    }
+}
+
+/// Notes a call that the lead, whose body makes it, does not declare.
+fn note_undeclared(gate: &Shared, called: &Operation) {
+    let Some((_, lead)) = current() else { return };
+    if let Some(declared) = lead.external_calls()
+        && !declared.contains(&called.label())
+    {
+        gate.anchors.chains.note_undeclared(called.label());
+    }
+}
