@@ -60,10 +60,10 @@ fn family(gate: &Handle, seen: &Seen, number: usize) -> Token<Seed> {
         let children: Vec<_> = (0..4_usize)
             .map(|place| child(&seen, number, place))
             .collect();
-        if number % 7 == 0 {
+        if number.is_multiple_of(7) {
             children[1].kill("test");
         }
-        if number % 2 == 0 {
+        if number.is_multiple_of(2) {
             // The others are left alone, and outlive their lead.
             let _ = get_all(children);
         }
@@ -331,8 +331,8 @@ fn a_carried_chain_follows_a_future_and_ends_inside_another_body() {
     let gate = wide_gate();
     let carried = value(gate.spawn(&LEAD, || chain().expect("a lead has one")));
     let domain = carried.domain();
-    let in_chain = carried.scope(async { current().spawn(&CHILD, || ()) });
-    let token = smol::block_on(in_chain);
+    let in_chain = carried.scope(async { [current().spawn(&CHILD, || ())] });
+    let [token] = smol::block_on(in_chain);
     assert_eq!(token.status().domain, Some(domain));
     value(token);
     // A body has the chain of its own call, whatever is entered below it.
