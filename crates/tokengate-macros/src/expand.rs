@@ -25,13 +25,15 @@ const QUIET_ON_RUN: &[&str] = &[
     "clippy::missing_errors_doc",
     "clippy::missing_panics_doc",
     "clippy::must_use_candidate",
+    "clippy::needless_pass_by_value",
 ];
 
-/// Lints that `run` has told already, and one that speaks against fire and forget.
+/// Lints that `run` has told already, and those that speak against fire and forget, and against passing `_unused` on.
 const QUIET_ON_FUNCTION: &[&str] = &[
     "clippy::must_use_candidate",
     "clippy::too_many_arguments",
     "clippy::type_complexity",
+    "clippy::used_underscore_binding",
 ];
 
 /// The expansion of a function whose signature is sound.
@@ -191,7 +193,11 @@ impl Items<'_> {
         let body = located(body, self.name);
         let signature = self.signature(format_ident!("body"), self.body_type());
         let attributes = self.attributes.on(On::Body);
-        let quiet = quiet(&["dead_code", "non_snake_case"]);
+        let quiet = quiet(&[
+            "dead_code",
+            "non_snake_case",
+            "clippy::used_underscore_binding",
+        ]);
         quote! {
             #[inline]
             #quiet
@@ -210,7 +216,12 @@ impl Items<'_> {
         let output = located(quote!(#private::Request<#body_type>), self.name);
         let signature = self.signature(format_ident!("request"), output);
         let attributes = self.attributes.on(On::Request);
-        let quiet = quiet(&["deprecated", "non_snake_case", "unreachable_pub"]);
+        let quiet = quiet(&[
+            "deprecated",
+            "non_snake_case",
+            "unreachable_pub",
+            "clippy::used_underscore_binding",
+        ]);
         let (name, generics) = (self.name, self.generics());
         let call = quote!(#private::request(Self::operation(), #body(#(#names),*)));
         let call = located(call, self.name);

@@ -125,6 +125,12 @@ pub fn outOfStyle(Argument: u64) -> u64 {
 #[deprecated = "what is tested"]
 pub fn unused_argument(n: u64) {}
 
+/// Reads one argument and ignores the other.
+#[task_token_guard(operation_type = "reads", crate = crate::mock)]
+pub fn reads(list: Vec<u8>, _ignored: String) -> usize {
+    list.len()
+}
+
 #[test]
 fn the_functions_work() {
     assert_eq!(exported::add(1, 2).get(), Ok(3));
@@ -134,5 +140,6 @@ fn the_functions_work() {
     assert_eq!(private::requested::request(1).submit().get(), Ok(1));
     assert_eq!(many(1, 1, 1, 1, 1, 1, 1, 1, Vec::new()).get(), Ok(8));
     assert_eq!(outOfStyle(1).get(), Ok(1));
+    assert_eq!(reads(vec![1], String::new()).get(), Ok(1));
     assert_eq!(reached().get(), Ok(()));
 }
