@@ -5,9 +5,10 @@
 //! A faulty entry is skipped up to its comma and the rest is still read. No row is named in this file.
 
 use proc_macro2::{Group, TokenStream, TokenTree};
+use quote::ToTokens;
 use syn::ext::IdentExt;
 use syn::parse::{Parse, ParseStream, Parser};
-use syn::{Error, Ident, LitStr, Token, token};
+use syn::{Error, Expr, ExprArray, Ident, LitStr, Token, parenthesized, token};
 
 use crate::faults::Faults;
 
@@ -100,6 +101,32 @@ impl Entry {
             return Err(self.misused());
         };
         Ok(group.stream())
+    }
+
+    /// The expressions between the parentheses of `name(..)`.
+    pub(crate) fn expressions(&self) -> syn::Result<Vec<Expr>> {
+        let Value::List(group) = &self.value else {
+            return Err(self.misused());
+        };
+        // With the parentheses, so that an error at the end of the list points there.
+        let parse = |input: ParseStream<'_>| {
+            let content;
+            parenthesized!(content in input);
+            content.parse_terminated(Expr::parse, Token![,])
+        };
+        let told = |error: Error| {
+            let usage = self.usage();
+            let message = format!("expected expressions with commas between them: {usage}");
+            Error::new(error.span(), message)
+        };
+        let expressions = parse.parse2(group.to_token_stream()).map_err(told)?;
+        Ok(expressions.into_iter().collect())
+    }
+
+    /// The items of `name = [..]`.
+    pub(crate) fn items(&self) -> syn::Result<Vec<Expr>> {
+        let array = self.value::<ExprArray>()?;
+        Ok(array.elems.into_iter().collect())
     }
 
     /// The value has another shape; points at the value, or at the name where there is none.

@@ -15,6 +15,7 @@ use syn::{
 use crate::args::Arguments;
 use crate::attributes::{Attributes, On, quiet};
 use crate::function::Function;
+use crate::key::{key, local};
 use crate::validate::Call;
 
 /// Lints that would tell the user to write what the attribute forbids, or what stands on the function already.
@@ -109,7 +110,7 @@ fn sides(private: &Path, result: &Type, fallible: bool) -> (TokenStream, TokenSt
 }
 
 /// `tokens` as if they stood where `place` stands, so that the compiler points there; names resolve as before.
-fn located(tokens: TokenStream, place: &impl Spanned) -> TokenStream {
+pub(crate) fn located(tokens: TokenStream, place: &impl Spanned) -> TokenStream {
     let place = place.span();
     let relocate = |token: TokenTree| {
         let span = token.span().located_at(place);
@@ -140,14 +141,23 @@ impl Items<'_> {
         let (private, visibility) = (&self.private, self.visibility);
         let label = self.arguments.operation_type.as_ref().map(LitStr::value);
         let label = label.unwrap_or_else(|| self.name.unraw().to_string());
-        let weight = self.arguments.tags.weight;
+        let tags = &self.arguments.tags;
+        let weight = tags.weight;
+        let anchor = tags
+            .sticky_anchor
+            .as_ref()
+            .and_then(|anchor| anchor.name.as_ref());
+        let anchor = anchor.map(|name| quote!(.with_sticky_anchor(#name)));
+        let serial = tags.serial.then(|| quote!(.serial()));
+        let calls = tags.external_calls.as_ref();
+        let calls = calls.map(|labels| quote!(.with_external_calls(&[#(#labels),*])));
         let quiet = quiet(&["dead_code", "unreachable_pub"]);
         quote! {
             /// The static descriptor of the operation.
             #quiet
             #visibility fn operation() -> &'static #private::Operation {
                 static OPERATION: #private::Operation =
-                    #private::Operation::new(#label).with_weight(#private::Weight::#weight);
+                    #private::Operation::new(#label).with_weight(#private::Weight::#weight) #anchor #serial #calls;
                 &OPERATION
             }
         }
@@ -173,7 +183,7 @@ impl Items<'_> {
         }
     }
 
-    /// What both kinds of call hand to the runtime: the code with its arguments.
+    /// What both kinds of call hand to the runtime: the code with its arguments, behind the key if there is one.
     fn body(&self) -> TokenStream {
         let (private, names) = (&self.private, &self.call.names);
         let assertion = |assert: Ident, ty: &Type| {
@@ -190,8 +200,13 @@ impl Items<'_> {
             (Some(_), false) => quote!(#private::Async::new(#run(#(#names),*))),
             (Some(_), true) => quote!(#private::FallibleAsync::new(#run(#(#names),*))),
         };
-        let body = located(body, self.name);
-        let signature = self.signature(format_ident!("body"), self.body_type());
+        // The key comes first: the body takes the arguments away.
+        let (mut body, mut output) = (located(body, self.name), self.body_type());
+        if let Some(key) = key(private, &self.arguments.tags, self.function, self.call) {
+            body = quote!((#key, #body));
+            output = quote!((#private::Key, #output));
+        }
+        let signature = self.signature(format_ident!("body"), output);
         let attributes = self.attributes.on(On::Body);
         let quiet = quiet(&[
             "dead_code",
@@ -211,8 +226,8 @@ impl Items<'_> {
     }
 
     fn request(&self) -> TokenStream {
-        let (private, visibility, names) = (&self.private, self.visibility, &self.call.names);
-        let (body, body_type) = (self.path("body"), self.body_type());
+        let (private, visibility) = (&self.private, self.visibility);
+        let body_type = self.body_type();
         let output = located(quote!(#private::Request<#body_type>), self.name);
         let signature = self.signature(format_ident!("request"), output);
         let attributes = self.attributes.on(On::Request);
@@ -223,8 +238,7 @@ impl Items<'_> {
             "clippy::used_underscore_binding",
         ]);
         let (name, generics) = (self.name, self.generics());
-        let call = quote!(#private::request(Self::operation(), #body(#(#names),*)));
-        let call = located(call, self.name);
+        let call = located(self.hand_over("request", &quote!(Self)), self.name);
         // Whoever requests the function uses it: the compiler must not warn that it is never called.
         quote! {
             /// A call that is not submitted yet, to be adjusted first.
@@ -238,13 +252,12 @@ impl Items<'_> {
     }
 
     fn function(&self) -> TokenStream {
-        let (private, visibility, names) = (&self.private, self.visibility, &self.call.names);
+        let (private, visibility, name) = (&self.private, self.visibility, self.name);
         let each = self.attributes.on(On::Each);
         let attributes = self.attributes.on(On::Function);
         let token = token(private, &self.call.result, self.call.fallible);
         let signature = self.signature(self.name.clone(), token);
-        let (name, body) = (self.name, self.path("body"));
-        let call = quote!(#private::call(#name::operation(), #body(#(#names),*)));
+        let call = self.hand_over("call", &quote!(#name));
         // It ends where the user's function does: only then the compiler takes the item for theirs, and warns if it is unused.
         let mut code = Group::new(Delimiter::Brace, call);
         code.set_span(self.function.code.span());
@@ -252,7 +265,24 @@ impl Items<'_> {
         quote!(#(#each)* #quiet #(#attributes)* #visibility #signature #code)
     }
 
-    /// The type of what `body` returns; a future that is not `Send` is told at the function's name.
+    /// The end of a call or request: the operation of `own` and the body go to the runtime's function of this name.
+    fn hand_over(&self, to: &str, own: &TokenStream) -> TokenStream {
+        let (private, names) = (&self.private, &self.call.names);
+        let body = self.path("body");
+        let body = quote!(#body(#(#names),*));
+        if !self.arguments.tags.are_keyed() {
+            let to = format_ident!("{to}");
+            return quote!(#private::#to(#own::operation(), #body));
+        }
+        let to = format_ident!("{to}_keyed");
+        let (key, keyed) = (local("key"), local("body"));
+        quote! {
+            let (#key, #keyed) = #body;
+            #private::#to(#own::operation(), #key, #keyed)
+        }
+    }
+
+    /// The type of a body; a future that is not `Send` is told at the function's name.
     fn body_type(&self) -> TokenStream {
         let private = &self.private;
         let (ok, error) = sides(private, &self.call.result, self.call.fallible);

@@ -1,8 +1,9 @@
 //! The attribute `#[task_token_guard]`: turns a function into one whose call gives a token.
 //!
 //! The pipeline, a file for each step: `args.rs` and `tags.rs` read the attribute, `function.rs` the item, `validate.rs` checks
-//! both, `expand.rs` writes the items, `fallback.rs` those of a faulty function. Users reach the attribute through the
-//! runtime crate, which re-exports it. This crate depends on no runtime and knows of it only the names in `expand.rs`.
+//! both, `expand.rs` writes the items and `key.rs` their keys, `fallback.rs` those of a faulty function. Users reach the
+//! attribute through the runtime crate, which re-exports it. This crate depends on no runtime and knows of it only the names
+//! in `expand.rs` and `key.rs`.
 
 mod args;
 mod attributes;
@@ -11,6 +12,7 @@ mod expand;
 mod fallback;
 mod faults;
 mod function;
+mod key;
 mod owned;
 mod tags;
 #[cfg(test)]
@@ -48,7 +50,7 @@ use quote::quote;
 ///
 /// * `double::run(21)` is the plain body: it runs here and now, as a test may want it.
 /// * `double::request(21)` is a call that is not submitted yet, to choose its gate or its limits first.
-/// * `double::operation()` is the static descriptor: the label and the weight.
+/// * `double::operation()` is the static descriptor: the label, the weight, and what the tags say of keys and chains.
 ///
 /// The function itself returns a `Token<R>` for `-> R`, and a `Token<T, E>` for `-> Result<T, E>` or an alias whose
 /// name is `Result`, such as `io::Result<T>`. An `async` function gives a token too, and its body may await. In the body, a
@@ -121,6 +123,130 @@ use quote::quote;
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// assert_eq!(compress(vec![1, 1, 2]).get()?, 2);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// ## `sticky`
+///
+/// Calls with equal arguments go to one core domain, for as long as any of them is in flight: what one of them brought into
+/// the caches serves the next. All arguments take part in the key and are `Hash`, unless `key(..)` chooses. The key counts
+/// under the label, which `operation().key_scope()` shows.
+///
+/// It is computed at the call, before the arguments move, and costs their hash. If a `Hash` panics, the panic goes to the
+/// caller and there is no token.
+///
+/// ```
+/// # use tokengate::task_token_guard;
+/// #[task_token_guard(operation_type = "render", tags(sticky))]
+/// fn render(tile: (u32, u32)) -> u32 {
+///     tile.0 * tile.1
+/// }
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// assert_eq!(render((6, 7)).get()?, 42);
+/// assert_eq!(render::operation().key_scope(), "render");
+/// # Ok(())
+/// # }
+/// ```
+///
+/// ## `sticky_anchor = "name"`
+///
+/// As `sticky`, but the key counts under this name: calls of all operations with the anchor go to one domain if their keys
+/// are equal. It excludes `sticky`.
+///
+/// ```
+/// # use tokengate::task_token_guard;
+/// #[task_token_guard(operation_type = "parse_page", tags(sticky_anchor = "pages"))]
+/// fn parse(page: u64) -> u64 {
+///     page + 1
+/// }
+///
+/// #[task_token_guard(operation_type = "index_page", tags(sticky_anchor = "pages", key(page)))]
+/// fn index(page: u64, words: usize) -> bool {
+///     page > 0 && words > 0
+/// }
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let (parsed, indexed) = (parse(7), index(7, 100)); // to one domain
+/// assert_eq!((parsed.get()?, indexed.get()?), (8, true));
+/// assert_eq!(parse::operation().key_scope(), index::operation().key_scope());
+/// # Ok(())
+/// # }
+/// ```
+///
+/// ## `key(a, b.id)`
+///
+/// What takes part in the key in place of all arguments: expressions over them, each of which is `Hash`. They are evaluated
+/// at the call, in order, and only borrow. `key()` gives all calls one key. It needs `sticky`, `sticky_anchor` or `serial`.
+///
+/// ```
+/// # use tokengate::task_token_guard;
+/// struct Order {
+///     customer: u64,
+///     total: f64, // not `Hash`, and need not be
+/// }
+///
+/// #[task_token_guard(operation_type = "bill", tags(sticky, key(order.customer, currency.as_str())))]
+/// fn bill(order: Order, currency: String) -> String {
+///     format!("{} {currency}", order.total)
+/// }
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let order = Order { customer: 1, total: 9.5 };
+/// assert_eq!(bill(order, "EUR".into()).get()?, "9.5 EUR");
+/// # Ok(())
+/// # }
+/// ```
+///
+/// ## `serial`
+///
+/// Calls of one key run one at a time, in the order of the calls, and each sees what the ones before it wrote. Alone it
+/// implies `sticky`. Operations of one anchor without `serial` share the domain of a key and do not wait for its calls.
+///
+/// ```
+/// # use tokengate::task_token_guard;
+/// # use std::sync::{Arc, Mutex};
+/// #[task_token_guard(operation_type = "append", tags(serial, key(file)))]
+/// fn append(file: u32, log: Arc<Mutex<Vec<String>>>, line: String) {
+///     log.lock().unwrap().push(format!("{file}: {line}"));
+/// }
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let log = Arc::default();
+/// append(3, Arc::clone(&log), "first".into()).get()?;
+/// append(3, Arc::clone(&log), "second".into()).get()?;
+/// assert_eq!(*log.lock().unwrap(), ["3: first", "3: second"]);
+/// assert!(append::operation().is_serial());
+/// # Ok(())
+/// # }
+/// ```
+///
+/// ## `external_calls = ["child_op", ..]`
+///
+/// The call is a lead: every call under it, at any depth, goes to its core domain until the last of them is done, unless it
+/// has a key. The labels name what the body calls and give the chain its public seed; calls that are not listed come along
+/// all the same. The list may be empty.
+///
+/// ```
+/// # use tokengate::{Token, task_token_guard};
+/// #[task_token_guard(operation_type = "split", tags(external_calls = ["count"]))]
+/// fn split(text: String) -> Vec<Token<usize>> {
+///     text.lines().map(|line| count(line.to_owned())).collect()
+/// }
+///
+/// #[task_token_guard(operation_type = "count")]
+/// fn count(line: String) -> usize {
+///     line.split_whitespace().count()
+/// }
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let mut words = 0;
+/// for line in split("to be\nor not to be".into()).get()? {
+///     words += line.get()?;
+/// }
+/// assert_eq!(words, 6);
+/// assert_eq!(split::operation().external_calls(), Some(&["count"][..]));
 /// # Ok(())
 /// # }
 /// ```

@@ -5,16 +5,41 @@
 
 use proc_macro2::TokenStream;
 use quote::{ToTokens, quote};
-use syn::Ident;
+use syn::{Error, Expr, Ident, LitStr};
 
-use crate::entry::{Row, Table};
+use crate::entry::{Entry, Row, Table};
+use crate::faults::Faults;
 
 /// The values of all tags.
 #[derive(Default)]
 pub(crate) struct Tags {
     pub(crate) weight: Weight,
+    /// Calls have a key under the operation's label; the user's token.
+    pub(crate) sticky: Option<Ident>,
+    /// Calls have a key under a name that operations share.
+    pub(crate) sticky_anchor: Option<Anchor>,
+    /// What takes part in the key; without it, all arguments.
+    pub(crate) key: Option<KeyParts>,
+    /// Calls of one key run one at a time.
+    pub(crate) serial: bool,
+    /// The call is a lead: the labels that its body calls.
+    pub(crate) external_calls: Option<Vec<LitStr>>,
     /// The return type is a `Result` under another name; the user's token.
     pub(crate) fallible: Option<Ident>,
+}
+
+/// The tag `sticky_anchor`.
+pub(crate) struct Anchor {
+    /// `None` if it is faulty.
+    pub(crate) name: Option<LitStr>,
+}
+
+/// The tag `key`.
+pub(crate) struct KeyParts {
+    /// The user's token.
+    pub(crate) tag: Ident,
+    /// None at all if they are faulty.
+    pub(crate) parts: Vec<Expr>,
 }
 
 /// Which core domains a call may be routed to; in an expansion, the variant of the same name.
@@ -39,6 +64,51 @@ const TAGS: Table<Tags> = Table {
                     ("light", Weight::Light),
                 ];
                 tags.weight = entry.choice(&choices)?;
+                Ok(())
+            },
+        },
+        Row {
+            name: "sticky",
+            usage: "the flag `sticky` without a value",
+            read: |entry, tags| {
+                tags.sticky = Some(entry.name.clone());
+                entry.flag()
+            },
+        },
+        Row {
+            name: "sticky_anchor",
+            usage: r#"`sticky_anchor = "name"`"#,
+            read: |entry, tags| {
+                let anchor = tags.sticky_anchor.insert(Anchor { name: None });
+                anchor.name = Some(entry.text()?);
+                Ok(())
+            },
+        },
+        Row {
+            name: "key",
+            usage: "`key(a, b.id)`",
+            read: |entry, tags| {
+                let key = tags.key.insert(KeyParts {
+                    tag: entry.name.clone(),
+                    parts: Vec::new(),
+                });
+                key.parts = entry.expressions()?;
+                Ok(())
+            },
+        },
+        Row {
+            name: "serial",
+            usage: "the flag `serial` without a value",
+            read: |entry, tags| {
+                tags.serial = true;
+                entry.flag()
+            },
+        },
+        Row {
+            name: "external_calls",
+            usage: r#"`external_calls = ["child_op", ..]`"#,
+            read: |entry, tags| {
+                tags.external_calls = Some(labels(entry)?);
                 Ok(())
             },
         },
@@ -69,6 +139,41 @@ impl Tags {
     pub(crate) fn read(&mut self, tokens: TokenStream) -> syn::Result<()> {
         TAGS.read(tokens, self)
     }
+
+    /// Whether calls have a sticky key.
+    pub(crate) fn are_keyed(&self) -> bool {
+        self.sticky.is_some() || self.sticky_anchor.is_some() || self.serial
+    }
+}
+
+/// The labels in `name = ["label", ..]`, each of them once and not blank.
+fn labels(entry: &Entry) -> syn::Result<Vec<LitStr>> {
+    let mut faults = Faults::default();
+    let mut labels = Vec::<LitStr>::new();
+    for item in entry.items()? {
+        let Some(label) = faults.keep(label(&item)) else {
+            continue;
+        };
+        let text = label.value();
+        if labels.iter().any(|other| other.value() == text) {
+            faults.at(label, format!("`{text}` is listed twice: keep one of them"));
+        } else {
+            labels.push(label);
+        }
+    }
+    faults.or(labels)
+}
+
+fn label(item: &Expr) -> syn::Result<LitStr> {
+    let Ok(label) = syn::parse2::<LitStr>(item.to_token_stream()) else {
+        let message = r#"a label is a string literal: write the `operation_type` of a function that the body calls, as in `"child_op"`"#;
+        return Err(Error::new_spanned(item, message));
+    };
+    if label.value().trim().is_empty() {
+        let message = "a label is empty: write the `operation_type` of a function that the body calls, or remove it";
+        return Err(Error::new(label.span(), message));
+    }
+    Ok(label)
 }
 
 /// If `name` is a tag: that it goes into `tags(..)`.

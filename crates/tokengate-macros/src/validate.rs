@@ -12,6 +12,7 @@ use crate::args::Arguments;
 use crate::faults::Faults;
 use crate::function::{Function, peel};
 use crate::owned::{Place, check_owned};
+use crate::tags::Tags;
 
 /// What a call takes and gives.
 pub(crate) struct Call {
@@ -34,6 +35,19 @@ pub(crate) fn check_arguments(arguments: &Arguments, function: &Function, faults
     if let (Some(flag), true) = (&arguments.tags.fallible, is_unit(&function.result())) {
         let message = "`fallible` says that the return type is a `Result`, and this function returns `()`: remove the flag";
         faults.at(flag, message);
+    }
+    check_key(&arguments.tags, faults);
+}
+
+/// Checks that the tags about the sticky key agree.
+fn check_key(tags: &Tags, faults: &mut Faults) {
+    if let (Some(flag), Some(_)) = (&tags.sticky, &tags.sticky_anchor) {
+        let message = "`sticky` puts the key under the operation's own label, `sticky_anchor` under a shared name: remove one of them";
+        faults.at(flag, message);
+    }
+    if let (Some(key), false) = (&tags.key, tags.are_keyed()) {
+        let message = "`key` says what takes part in a sticky key, and these calls have none: add `sticky`, `sticky_anchor = \"name\"` or `serial`";
+        faults.at(&key.tag, message);
     }
 }
 

@@ -112,6 +112,31 @@ pub fn many(
     usize::from(a + b + c + d + e + f + g + h) + i.into_iter().fold(0, |sum, each| sum + each.len())
 }
 
+/// Has a key of all its arguments.
+#[task_token_guard(operation_type = "whole", tags(sticky), crate = crate::mock)]
+#[expect(non_snake_case, reason = "what is tested")]
+pub async fn whole(_unit: (), Name: &'static str, _lists: Vec<Box<[u8]>>) -> usize {
+    std::future::ready(()).await;
+    Name.len()
+}
+
+/// Has a key of parts.
+#[task_token_guard(
+    operation_type = "parts",
+    tags(serial, sticky_anchor = "lints", key(name, &name, *name, n + 1, list.len(), list[0], ()), external_calls = ["whole"]),
+    crate = crate::mock
+)]
+pub fn parts<T: Clone + Send + 'static>(name: &'static str, n: u64, list: Vec<u8>, other: T) -> T {
+    assert!(name.is_empty() && n > 0 && list.len() == 1);
+    other
+}
+
+/// Has a key without parts.
+#[task_token_guard(operation_type = "no_parts", tags(sticky, key()), crate = crate::mock)]
+pub fn no_parts(n: u64) -> Result<u64, std::fmt::Error> {
+    Ok(n)
+}
+
 /// Has a name out of style.
 #[task_token_guard(operation_type = "styled", crate = crate::mock)]
 #[expect(non_snake_case, reason = "what is tested")]
@@ -139,6 +164,9 @@ fn the_functions_work() {
     assert_eq!(private::called().get(), Ok(()));
     assert_eq!(private::requested::request(1).submit().get(), Ok(1));
     assert_eq!(many(1, 1, 1, 1, 1, 1, 1, 1, Vec::new()).get(), Ok(8));
+    assert_eq!(whole((), "", Vec::new()).get(), Ok(0));
+    assert_eq!(parts("", 1, vec![0], 2).get(), Ok(2));
+    assert_eq!(no_parts(1).get(), Ok(1));
     assert_eq!(outOfStyle(1).get(), Ok(1));
     assert_eq!(reads(vec![1], String::new()).get(), Ok(1));
     assert_eq!(reached().get(), Ok(()));

@@ -188,6 +188,55 @@ fn a_request_chooses_gate_and_weight_and_explains_itself() {
 }
 
 #[test]
+fn functions_with_keys_and_leads_run_and_say_so() {
+    #[task_token_guard(
+        operation_type = "ship",
+        tags(weight = "heavy", serial, sticky_anchor = "orders", key(id, lines.len()), external_calls = ["double"])
+    )]
+    async fn ship(id: u64, mut lines: Vec<f64>) -> Result<u64, f64> {
+        let doubled = double(id).await.unwrap();
+        lines.pop().map_or(Ok(doubled), Err)
+    }
+    let gate = wide_gate();
+    let _entered = gate.enter();
+    assert_eq!(value(ship(21, Vec::new())), 42);
+    let token = ship::request(1, vec![0.5]).on(&gate.handle()).submit();
+    assert_eq!(outcome(token).unwrap_err().into_failed(), Some(0.5));
+    let operation = ship::operation();
+    assert_eq!(operation.label(), "ship");
+    assert_eq!(operation.weight(), Weight::Heavy);
+    assert_eq!(operation.key_scope(), "orders");
+    assert_eq!(operation.external_calls(), Some(&["double"][..]));
+    assert!(operation.is_serial());
+    assert_eq!(double::operation().key_scope(), "double");
+    assert_eq!(double::operation().external_calls(), None);
+    assert!(!double::operation().is_serial());
+}
+
+#[test]
+fn a_key_that_panics_unwinds_to_the_caller_and_makes_no_token() {
+    struct Unhashable(Arc<()>);
+    impl std::hash::Hash for Unhashable {
+        fn hash<H: std::hash::Hasher>(&self, _: &mut H) {
+            panic!("no hash");
+        }
+    }
+    #[task_token_guard(operation_type = "hash", tags(sticky))]
+    fn hash(argument: Unhashable) -> usize {
+        Arc::strong_count(&argument.0)
+    }
+    let gate = small_gate();
+    let _entered = gate.enter();
+    let owned = Arc::new(());
+    let call = || hash(Unhashable(owned.clone()));
+    let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(call)).unwrap_err();
+    assert_eq!(panic.downcast_ref(), Some(&"no hash"));
+    assert_eq!(Arc::strong_count(&owned), 1, "its arguments are gone");
+    // The next call is like any other.
+    assert_eq!(value(double(2)), 4);
+}
+
+#[test]
 fn a_call_in_a_body_explains_that_it_needs_no_room() {
     let gate = small_gate();
     let explained = gate.spawn("explain", || double::request(1).explain().unwrap());

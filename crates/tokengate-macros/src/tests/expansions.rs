@@ -22,6 +22,15 @@ fn a_plain_function() {
 }
 
 #[test]
+fn a_lead_with_keys() {
+    expands(
+        r#"operation_type = "lead", tags(serial, sticky_anchor = "leads", key(id, 2 * n), external_calls = ["child", "other"])"#,
+        "fn lead<T: Send>(id: T, n: u64) -> u64 { n }",
+        include_str!("keyed.expanded"),
+    );
+}
+
+#[test]
 fn a_generic_async_fallible_function_with_attributes_and_another_runtime() {
     expands(
         r#"operation_type = "fetch", crate = crate::mock"#,

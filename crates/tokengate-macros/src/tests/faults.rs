@@ -7,7 +7,7 @@ use syn::{File, Item, LitStr};
 use super::guard;
 
 /// The messages of the errors in an expansion.
-fn messages(arguments: &str, item: &str) -> Vec<String> {
+pub(super) fn messages(arguments: &str, item: &str) -> Vec<String> {
     let file: File = syn::parse2(guard(arguments, item)).expect("an expansion is made of items");
     let errors = file.items.into_iter().filter_map(|item| match item {
         Item::Macro(item) if item.mac.path.segments.last()?.ident == "compile_error" => {
@@ -27,7 +27,7 @@ fn messages(arguments: &str, item: &str) -> Vec<String> {
 
 /// Each attribute on a sound function gives the one message.
 #[track_caller]
-fn attributes_tell(cases: &[(&str, &str)]) {
+pub(super) fn attributes_tell(cases: &[(&str, &str)]) {
     for (arguments, message) in cases {
         assert_eq!(
             messages(arguments, "fn f(n: u8) -> u8 { n }"),
@@ -115,11 +115,11 @@ fn unknown_tags_are_named_with_the_valid_ones() {
     attributes_tell(&[
         (
             r#"operation_type = "op", tags(wieght = "light")"#,
-            r#"`wieght` is not a tag: did you mean `weight`? valid are `weight = "heavy"`, `"medium"` or `"light"`; the flag `fallible` without a value"#,
+            r#"`wieght` is not a tag: did you mean `weight`? valid are `weight = "heavy"`, `"medium"` or `"light"`; the flag `sticky` without a value; `sticky_anchor = "name"`; `key(a, b.id)`; the flag `serial` without a value; `external_calls = ["child_op", ..]`; the flag `fallible` without a value"#,
         ),
         (
             r#"operation_type = "op", tags(colour = "light")"#,
-            r#"`colour` is not a tag: valid are `weight = "heavy"`, `"medium"` or `"light"`; the flag `fallible` without a value"#,
+            r#"`colour` is not a tag: valid are `weight = "heavy"`, `"medium"` or `"light"`; the flag `sticky` without a value; `sticky_anchor = "name"`; `key(a, b.id)`; the flag `serial` without a value; `external_calls = ["child_op", ..]`; the flag `fallible` without a value"#,
         ),
     ]);
 }

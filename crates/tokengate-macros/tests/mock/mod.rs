@@ -13,6 +13,7 @@
 
 pub mod __private {
     use std::future::Future;
+    use std::hash::{DefaultHasher, Hash, Hasher};
     use std::pin::pin;
     use std::task::{Context, Poll, Waker};
 
@@ -21,6 +22,7 @@ pub mod __private {
     /// The caller's half: here also the body, which runs in [`Token::get`].
     pub struct Token<T, E = Infallible> {
         operation: &'static Operation,
+        key: Option<Key>,
         body: Box<dyn FnOnce() -> Result<T, E> + Send>,
     }
 
@@ -32,16 +34,21 @@ pub mod __private {
         pub fn operation(&self) -> &'static Operation {
             self.operation
         }
+
+        pub fn key(&self) -> Option<Key> {
+            self.key
+        }
     }
 
     pub struct Request<B> {
         operation: &'static Operation,
+        key: Option<Key>,
         body: B,
     }
 
     impl<B: Body> Request<B> {
         pub fn submit(self) -> Token<B::Output, B::Error> {
-            call(self.operation, self.body)
+            token(self.operation, self.key, self.body)
         }
     }
 
@@ -49,6 +56,9 @@ pub mod __private {
     pub struct Operation {
         pub label: &'static str,
         pub weight: Weight,
+        pub sticky_anchor: Option<&'static str>,
+        pub serial: bool,
+        pub external_calls: Option<&'static [&'static str]>,
     }
 
     impl Operation {
@@ -56,11 +66,35 @@ pub mod __private {
             Self {
                 label,
                 weight: Weight::Medium,
+                sticky_anchor: None,
+                serial: false,
+                external_calls: None,
             }
         }
 
         pub const fn with_weight(self, weight: Weight) -> Self {
             Self { weight, ..self }
+        }
+
+        pub const fn with_sticky_anchor(self, anchor: &'static str) -> Self {
+            Self {
+                sticky_anchor: Some(anchor),
+                ..self
+            }
+        }
+
+        pub const fn serial(self) -> Self {
+            Self {
+                serial: true,
+                ..self
+            }
+        }
+
+        pub const fn with_external_calls(self, labels: &'static [&'static str]) -> Self {
+            Self {
+                external_calls: Some(labels),
+                ..self
+            }
         }
     }
 
@@ -69,6 +103,32 @@ pub mod __private {
         Heavy,
         Medium,
         Light,
+    }
+
+    /// The hash of a name and of the parts of a key.
+    #[derive(Clone, Copy, Debug, PartialEq)]
+    pub struct Key(u64);
+
+    impl Key {
+        /// What `parts` must give under this name.
+        pub fn of(scope: &str, parts: impl Hash) -> Self {
+            let mut hasher = DefaultHasher::new();
+            scope.hash(&mut hasher);
+            parts.hash(&mut hasher);
+            Self(hasher.finish())
+        }
+    }
+
+    pub fn key(operation: &Operation, parts: impl FnOnce(&mut DefaultHasher)) -> Key {
+        let mut hasher = DefaultHasher::new();
+        let scope = operation.sticky_anchor.unwrap_or(operation.label);
+        scope.hash(&mut hasher);
+        parts(&mut hasher);
+        Key(hasher.finish())
+    }
+
+    pub fn hash_part<T: Hash + ?Sized>(part: &T, hasher: &mut DefaultHasher) {
+        part.hash(hasher);
     }
 
     pub trait IsResult {
@@ -169,13 +229,42 @@ pub mod __private {
     pub fn assert_return<T: Send + 'static>() {}
 
     pub fn call<B: Body>(operation: &'static Operation, body: B) -> Token<B::Output, B::Error> {
-        Token {
-            operation,
-            body: Box::new(move || body.finish()),
-        }
+        token(operation, None, body)
+    }
+
+    pub fn call_keyed<B: Body>(
+        operation: &'static Operation,
+        key: Key,
+        body: B,
+    ) -> Token<B::Output, B::Error> {
+        token(operation, Some(key), body)
     }
 
     pub fn request<B: Body>(operation: &'static Operation, body: B) -> Request<B> {
-        Request { operation, body }
+        Request {
+            operation,
+            key: None,
+            body,
+        }
+    }
+
+    pub fn request_keyed<B: Body>(operation: &'static Operation, key: Key, body: B) -> Request<B> {
+        Request {
+            operation,
+            key: Some(key),
+            body,
+        }
+    }
+
+    fn token<B: Body>(
+        operation: &'static Operation,
+        key: Option<Key>,
+        body: B,
+    ) -> Token<B::Output, B::Error> {
+        Token {
+            operation,
+            key,
+            body: Box::new(move || body.finish()),
+        }
     }
 }

@@ -1,0 +1,11 @@
+#[path = "../mock/mod.rs"]
+mod mock;
+
+use tokengate_macros::task_token_guard;
+
+#[task_token_guard(operation_type = "index", tags(sticky, sticky_anchor = "pages"), crate = crate::mock)]
+fn index(page: String) -> usize {
+    page.len()
+}
+
+fn main() {}
