@@ -80,7 +80,7 @@ async fn yield_once() {
 /// One call of the order's key: sync or async, by number.
 fn submit(gate: &Handle, order: &Order, key: u64, caller: usize, number: usize) -> Token<()> {
     let entry = order.of(key);
-    if number % 3 == 0 {
+    if number.is_multiple_of(3) {
         gate.spawn_async(call(&SERIAL, key), async move {
             entry.enter();
             yield_once().await;
