@@ -8,6 +8,7 @@ mod common;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Barrier, Mutex};
 
+use common::threads::{allowed_by_proc, allowed_here, thread_id};
 use common::{Held, Latch, elsewhere, lone_workers, outcome, value, wait_until};
 use tokengate::{
     Call, Domains, Gate, Handle, Operation, Token, Weight, WeightRanges, WorkerInfo, get_all,
@@ -76,27 +77,6 @@ fn hold_in(domain: usize, gate: &Handle, call: &'static Operation) -> Held {
         there.is_some()
     });
     there.expect("waited for")
-}
-
-fn thread_id() -> i32 {
-    rustix::thread::gettid().as_raw_nonzero().get()
-}
-
-/// The CPUs of a thread, as `/proc` has them.
-fn allowed_by_proc(thread: i32) -> Vec<usize> {
-    let status = std::fs::read_to_string(format!("/proc/self/task/{thread}/status")).unwrap();
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("Cpus_allowed_list:"));
-    tokengate_scheduler::topology::cpulist::parse(line.unwrap().trim()).unwrap()
-}
-
-/// The CPUs of this thread, as the system call has them.
-fn allowed_here() -> Vec<usize> {
-    let mask = rustix::thread::sched_getaffinity(None).unwrap();
-    (0..rustix::thread::CpuSet::MAX_CPU)
-        .filter(|&cpu| mask.is_set(cpu))
-        .collect()
 }
 
 #[test]

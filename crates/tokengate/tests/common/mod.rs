@@ -6,6 +6,8 @@
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
 pub(crate) mod stop;
+#[cfg(target_os = "linux")]
+pub(crate) mod threads;
 
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::SeqCst;
