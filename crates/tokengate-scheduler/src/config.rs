@@ -118,7 +118,7 @@ pub struct WorkerInfo {
     pub domain: usize,
     /// The worker among those of its domain.
     pub worker: usize,
-    /// The CPU that the plan has for it.
+    /// The CPU that it is pinned to; as the plan has it while its thread has not started.
     pub cpu: Option<usize>,
 }
 
@@ -136,6 +136,9 @@ pub struct Hooks {
     pub thread_name: NameHook,
     /// Runs on each worker's thread after it is pinned and before it takes its first token.
     pub thread_start: StartHook,
+    /// The system refused to pin this worker or spare to its CPU; runs on its thread, and prints to
+    /// standard error by default.
+    pub pin_refused: StartHook,
     /// A token failed or panicked and nobody reads it; prints to standard error by default.
     pub unobserved: FailureHook,
 }
@@ -147,6 +150,9 @@ impl Default for Hooks {
                 format!("tokengate-{}-{}", info.domain + 1, info.worker + 1)
             }),
             thread_start: Arc::new(|_| {}),
+            pin_refused: Arc::new(|worker| {
+                eprintln!("tokengate: the system refused to pin {worker:?}");
+            }),
             unobserved: Arc::new(|failure| eprintln!("tokengate: {failure}")),
         }
     }

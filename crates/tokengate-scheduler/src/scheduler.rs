@@ -5,9 +5,10 @@
 //! happens in between is the workers' and the handles' affair.
 
 use std::any::Any;
+use std::convert::Infallible;
 use std::rc::Rc;
 use std::sync::mpsc::{Sender, channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -70,12 +71,6 @@ struct Seed {
     domain: Arc<Domain>,
 }
 
-/// What a worker says before its first step.
-struct Ready {
-    info: WorkerInfo,
-    pinned: bool,
-}
-
 impl Scheduler {
     /// Starts one pinned thread for each worker of the plan, and waits until all are pinned.
     ///
@@ -133,14 +128,8 @@ impl Scheduler {
             // Dropping `self` stops those that did start.
             return Err(StartError::Thread { started, source });
         }
-        let plan = &self.handle.shared.plan;
-        for Ready { info, pinned } in started {
-            if !pinned {
-                let mut plan = plan.lock().unwrap_or_else(PoisonError::into_inner);
-                let reason = "the system refused to pin the thread to this CPU";
-                plan.pin_refused(info.domain, info.worker, reason);
-            }
-        }
+        // Nothing is sent: it ends when the last worker has dropped its end.
+        let _: Result<Infallible, _> = started.recv();
         Ok(())
     }
 
@@ -298,7 +287,7 @@ pub(crate) fn start_spare(blocked: &OnWorker, sleeper: Sleeper) -> bool {
 fn start_thread(
     shared: &Arc<Shared>,
     seed: Seed,
-    ready: Option<Sender<Ready>>,
+    ready: Option<Sender<Infallible>>,
 ) -> Result<JoinHandle<()>, (std::io::Error, Seed)> {
     let shared = shared.clone();
     let name = contain(|| (shared.hooks.thread_name)(seed.info)).unwrap_or_default();
@@ -325,9 +314,12 @@ fn start_thread(
 }
 
 /// The life of a worker's thread, or a spare's.
-fn run_worker(shared: Arc<Shared>, seed: Seed, ready: Option<Sender<Ready>>) {
-    let info = seed.info;
-    let pinned = info.cpu.is_none_or(pin::pin_current);
+fn run_worker(shared: Arc<Shared>, seed: Seed, ready: Option<Sender<Infallible>>) {
+    let mut info = seed.info;
+    if info.cpu.is_some_and(|cpu| !pin::pin_current(cpu)) {
+        shared.pin_refused(info);
+        info.cpu = None;
+    }
     let on = Rc::new(OnWorker::new(
         shared.clone(),
         seed.domain,
@@ -342,9 +334,6 @@ fn run_worker(shared: Arc<Shared>, seed: Seed, ready: Option<Sender<Ready>>) {
     };
     let _entered = handle.enter();
     contain(|| (shared.hooks.thread_start)(info));
-    if let Some(ready) = ready {
-        // Nobody listens if another worker could not be started.
-        let _ = ready.send(Ready { info, pinned });
-    }
+    drop(ready);
     Worker::new(on, seed.sleeper).run();
 }

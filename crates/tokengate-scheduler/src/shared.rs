@@ -14,7 +14,8 @@ use tokengate_token::{Place, Present, RejectCause, RunnableList};
 
 use crate::admission::Admission;
 use crate::anchors::Anchors;
-use crate::config::{Config, Full, Hooks, Reactor};
+use crate::config::{Config, Full, Hooks, Reactor, WorkerInfo};
+use crate::contain::contain;
 use crate::domain::{Domain, all_quiet};
 use crate::router::{Position, Router};
 use crate::sampling;
@@ -52,7 +53,7 @@ pub(crate) struct Shared {
     pub(crate) hooks: Arc<Hooks>,
     pub(crate) reactor: Option<Arc<dyn Reactor>>,
     pub(crate) started: Instant,
-    /// Changed only while the threads start.
+    /// Changed only by threads that start.
     pub(crate) plan: Mutex<Plan>,
     lifecycle: AtomicU8,
     /// Tokens killed at the end before they started.
@@ -137,6 +138,13 @@ impl Shared {
         });
         lock(&self.members).push(member.clone());
         member
+    }
+
+    /// The system does not pin the present thread, which is this worker or spare.
+    pub(crate) fn pin_refused(&self, info: WorkerInfo) {
+        let reason = "the system refused to pin the thread to this CPU";
+        lock(&self.plan).pin_refused(info.domain, info.worker, reason);
+        contain(|| (self.hooks.pin_refused)(info));
     }
 
     /// All workers and spares that were ever started.

@@ -39,6 +39,14 @@ impl Builder {
     pub(crate) fn new() -> Self {
         let mut config = Config::default();
         config.hooks.unobserved = Arc::new(|failure| tracing::warn!("{failure}"));
+        config.hooks.pin_refused = Arc::new(|refused| {
+            tracing::warn!(
+                domain = refused.domain + 1,
+                worker = refused.worker + 1,
+                cpu = refused.cpu,
+                "the system refused to pin a worker, which runs where it may"
+            );
+        });
         Self {
             config,
             runtime: None,
@@ -144,24 +152,15 @@ impl Builder {
 
     /// Starts the gate, and waits until its threads are pinned.
     ///
-    /// A pin that the system refuses is reported in the [plan](Gate::plan) and as a `tracing`
-    /// warning.
+    /// A pin that the system refuses, now or later to a spare, is reported in the
+    /// [plan](Gate::plan) and as a `tracing` warning of that thread.
     ///
     /// # Errors
     ///
     /// [`StartError`] if the options contradict the machine, or a thread cannot be started.
     pub fn start(mut self) -> Result<Gate, StartError> {
         self.config.reactor = Some(Arc::new(Coordination::new(self.runtime)));
-        let scheduler = Scheduler::start(self.config)?;
-        for refused in scheduler.handle().plan().refused_pins() {
-            tracing::warn!(
-                domain = refused.domain + 1,
-                cpu = refused.cpu,
-                "a worker runs unpinned: {}",
-                refused.reason
-            );
-        }
-        Ok(Gate::new(scheduler))
+        Scheduler::start(self.config).map(Gate::new)
     }
 
     /// Starts the gate and makes it the global one.
