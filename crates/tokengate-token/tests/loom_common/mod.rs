@@ -316,6 +316,12 @@ impl Door {
         inside.1.take().expect("waited for")
     }
 
+    /// Wakes whoever waits, and leaves the door shut.
+    pub(crate) fn knock(&self) {
+        let waker = self.0.lock().unwrap().1.take();
+        waker.expect("waited for").wake();
+    }
+
     /// Drops the waker.
     pub(crate) fn forget(&self) {
         let waker = self.0.lock().unwrap().1.take();
