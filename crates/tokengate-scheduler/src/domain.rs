@@ -237,6 +237,24 @@ impl Domain {
         }
     }
 
+    /// Ends what is suspended and what `end_queued` finds, for a thread that polls nothing any more.
+    pub(crate) fn end_all(&self, mut end_queued: impl FnMut()) {
+        end_queued();
+        self.kill_suspended();
+        // Those come back as runnables, so that this domain drops them.
+        end_queued();
+    }
+
+    /// Ends what is suspended and what is queued, from outside; how many were queued.
+    pub(crate) fn purge(&self) -> usize {
+        self.kill_suspended();
+        let mut killed = 0;
+        while let Some(runnable) = self.take_one(0) {
+            killed += self.anchors.kill(runnable, SHUT_DOWN);
+        }
+        killed
+    }
+
     /// A spare gets a thread. Called by a thread of the domain, so it is not the first.
     pub(crate) fn thread_starts(&self) {
         // Relaxed: ordered by the caller's own end.

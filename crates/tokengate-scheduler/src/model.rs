@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use tokengate_token::{Runnable, RunnableList};
+use tokengate_token::{Home, Ran, Runnable, RunnableList};
 
 use tokengate_anchor::StickyRegistry;
 
@@ -103,9 +103,7 @@ impl Domain {
 
     /// As the purge of a shutdown, from outside.
     pub fn purge(&self) {
-        while let Some(runnable) = self.0.take_one(0) {
-            runnable.kill(SHUT_DOWN);
-        }
+        self.0.purge();
     }
 
     /// As the end of a shutdown with a thread that does not end.
@@ -153,11 +151,22 @@ impl Worker {
         self.domain.sleepers.sleep(&self.sleeper, has_work)
     }
 
+    /// Runs it, in this domain.
+    pub fn run(&self, runnable: Runnable) {
+        let home: Arc<dyn Home> = self.domain.clone();
+        if let Ran::Again(runnable) = runnable.run(&home) {
+            home.post(runnable);
+        }
+    }
+
     /// Kills what is left, and closes the domain if it is the last worker.
     pub fn end(mut self) {
-        while let Some(runnable) = self.next() {
-            runnable.kill(SHUT_DOWN);
-        }
-        self.domain.thread_ended();
+        let domain = self.domain.clone();
+        domain.end_all(|| {
+            while let Some(runnable) = self.next() {
+                domain.anchors.kill(runnable, SHUT_DOWN);
+            }
+        });
+        domain.thread_ended();
     }
 }

@@ -117,10 +117,7 @@ impl OnWorker {
 
     /// Kills what is queued and what is suspended in the domain.
     pub(crate) fn end_all(&self) {
-        self.end_queued();
-        self.domain.kill_suspended();
-        // Those come back as runnables, so that this domain drops them.
-        self.end_queued();
+        self.domain.end_all(|| self.end_queued());
     }
 
     /// Kills all that can be found in the domain.

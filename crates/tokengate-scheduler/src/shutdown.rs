@@ -101,11 +101,7 @@ pub(crate) fn end(shared: &Shared, drained: bool, on_own_worker: bool) -> Shutdo
 /// The workers do the same; this reaches the queues of those that are held up in a body.
 fn purge(shared: &Shared) {
     for domain in &shared.domains {
-        domain.kill_suspended();
-        while let Some(runnable) = domain.take_one(0) {
-            let killed = shared.anchors.kill(runnable, SHUT_DOWN);
-            shared.count_purged(killed);
-        }
+        shared.count_purged(domain.purge());
     }
     let killed = shared.anchors.purge_lanes(SHUT_DOWN);
     shared.count_purged(killed);
