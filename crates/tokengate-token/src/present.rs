@@ -6,11 +6,12 @@
 //!
 //! | slot | meaning | leaves it by |
 //! |---|---|---|
-//! | null | no body runs, or it is about to | runner: body starts |
-//! | cell | its body runs, on top of those in the list | runner: body ends, another starts; anybody: claim |
-//! | cell, tag set | somebody claims it, with the list locked; the runner waits before it lets go | the same: done |
+//! | null | no body runs, or the first one is about to | runner: body starts |
+//! | frame | its body runs, on top of those below | runner: body ends, another starts; anybody: claim |
+//! | frame, tag set | somebody looks at it and those below; the runner waits before it changes the slot | the same: done |
 //!
-//! A claim is short: it drops no body and wakes nobody.
+//! Frames are on the runner's stack and do not change. A claim is short: it drops no body and wakes
+//! nobody.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -29,19 +30,19 @@ use crate::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 /// Given to [`Runnable::run_present`](crate::Runnable::run_present). Costs each body one atomic
 /// read-modify-write.
 pub struct Present {
-    innermost: AtomicPtr<Header>,
-    /// Bodies below the innermost one, which wait for it on the same stack. Their cells may be
-    /// used under the lock: the runner takes them out before they are left.
-    outer: Mutex<Vec<Outer>>,
+    innermost: AtomicPtr<Frame>,
+    /// Held by those who claim the slot, so that no two do.
+    claims: Mutex<()>,
 }
 
-struct Outer(*mut Header);
+/// A body that runs; on the stack of its runner for as long as it does.
+struct Frame {
+    cell: NonNull<Header>,
+    /// The body that waits for this one, on the same stack.
+    below: *mut Frame,
+}
 
-#[expect(unsafe_code, reason = "points to a cell that threads share")]
-// SAFETY: used under the lock only, for claims, which any thread may make.
-unsafe impl Send for Outer {}
-
-/// The tag of a slot that is being claimed; the alignment of a cell leaves the bit free.
+/// The tag of a slot that is claimed; the alignment of a frame leaves the bit free.
 const CLAIMED: usize = 1;
 
 impl Present {
@@ -49,71 +50,55 @@ impl Present {
     pub fn new() -> Self {
         Self {
             innermost: AtomicPtr::new(ptr::null_mut()),
-            outer: Mutex::new(Vec::new()),
+            claims: Mutex::new(()),
         }
     }
 
     /// Calls `body`, which is the body of this cell, for the time of which others reach it.
     #[inline(always)]
     pub(crate) fn during<R>(&self, cell: NonNull<Header>, body: impl FnOnce() -> R) -> R {
-        // Relaxed: this thread alone puts cells in.
-        if !self.innermost.load(Relaxed).is_null() {
-            return self.nest(cell, body);
+        // Relaxed: this thread alone puts frames in, and the tag is not part of one.
+        let below = self
+            .innermost
+            .load(Relaxed)
+            .map_addr(|addr| addr & !CLAIMED);
+        let mut frame = Frame { cell, below };
+        let own = &raw mut frame;
+        if below.is_null() {
+            // Release: who claims the slot sees the frame and the cell as they are now. Nobody
+            // claims null, so there is nothing to write over.
+            self.innermost.store(own, Release);
+        } else {
+            self.exchange(below, own);
         }
-        // Release: who claims the slot sees the cell as it is now.
-        self.innermost.store(cell.as_ptr(), Release);
         let result = body();
-        if !self.try_leave(cell) {
-            self.wait_until(|| self.try_leave(cell));
-        }
+        self.exchange(own, below);
         result
     }
 
-    /// As [`during`](Self::during), on top of a body that is there already.
-    #[cold]
-    fn nest<R>(&self, cell: NonNull<Header>, body: impl FnOnce() -> R) -> R {
-        {
-            let mut outer = self.outer();
-            // With the list locked nobody claims the slot, so it may be written: see `kill`.
-            // AcqRel: as the steps of `during`.
-            outer.push(Outer(self.innermost.swap(cell.as_ptr(), AcqRel)));
+    /// Changes the slot, as soon as nobody claims it.
+    #[inline(always)]
+    fn exchange(&self, from: *mut Frame, to: *mut Frame) {
+        if !self.try_exchange(from, to) {
+            self.wait_to_exchange(from, to);
         }
-        let result = body();
-        self.wait_until(|| self.try_return(cell));
-        result
     }
 
     #[inline(always)]
-    fn try_leave(&self, cell: NonNull<Header>) -> bool {
-        // AcqRel: what a claim did with the cell happens before what the runner does next.
+    fn try_exchange(&self, from: *mut Frame, to: *mut Frame) -> bool {
+        // AcqRel: what a claim did with the cells happens before what the runner does next, and who
+        // claims the slot later sees the frame.
         self.innermost
-            .compare_exchange(cell.as_ptr(), ptr::null_mut(), AcqRel, Relaxed)
+            .compare_exchange(from, to, AcqRel, Relaxed)
             .is_ok()
     }
 
-    /// Puts the body below back in its place, in one step for a kill.
-    fn try_return(&self, cell: NonNull<Header>) -> bool {
-        let mut outer = self.outer();
-        // Relaxed: written with the list locked, as it is here.
-        if self.innermost.load(Relaxed) != cell.as_ptr() {
-            // Several threads run with this one, against the rules: wait for the other's end.
-            return false;
-        }
-        let below = outer.pop().map_or(ptr::null_mut(), |Outer(below)| below);
-        self.innermost.store(below, Release);
-        true
-    }
-
     #[cold]
-    fn wait_until(&self, mut done: impl FnMut() -> bool) {
+    fn wait_to_exchange(&self, from: *mut Frame, to: *mut Frame) {
         let backoff = crossbeam_utils::Backoff::new();
-        while !done() {
+        while !self.try_exchange(from, to) {
             crate::sync::snooze(&backoff);
         }
-    }
-
-    fn outer(&self) -> crate::sync::MutexGuard<'_, Vec<Outer>> {
-        self.outer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Ends all tokens whose bodies run on this thread.
@@ -140,32 +125,41 @@ impl Present {
     /// Calls `look` with each cell whose body runs on this thread, the innermost first.
     ///
     /// Its runner is held up meanwhile: `look` is short, drops no body and wakes nobody.
+    #[expect(unsafe_code, reason = "reads frames and cells whose runner is held up")]
     fn visit(&self, mut look: impl FnMut(NonNull<Header>, &Header)) {
-        let mut look = |cell: NonNull<Header>| {
-            #[expect(unsafe_code, reason = "reads a cell whose runner is held up")]
-            // SAFETY: the slot is locked, or the list is: the runner does not let go until then.
-            look(cell, unsafe { cell.as_ref() });
+        let claims = self.claims.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(innermost) = self.claim() else {
+            return;
         };
-        // Locked over both, so that no body moves between them unseen, and no two kills meet.
-        let outer = self.outer();
-        // Relaxed: the exchange decides.
-        let slot = self.innermost.load(Relaxed);
-        if let Some(cell) = NonNull::new(slot)
-            // Acquire: pairs with the Release of `during`.
-            && self
-                .innermost
-                .compare_exchange(slot, slot.map_addr(|addr| addr | CLAIMED), Acquire, Relaxed)
-                .is_ok()
-        {
-            look(cell);
-            // Release: pairs with the exchange in `try_leave`.
-            self.innermost.store(slot, Release);
+        let mut next = innermost;
+        // SAFETY: a frame is on the stack of a runner that does not leave it while the slot is
+        // claimed, nor those below; the claim's Acquire shows it as it was put in.
+        while let Some(frame) = unsafe { next.as_ref() } {
+            // SAFETY: the runner lets go of the cell after it has left the frame.
+            look(frame.cell, unsafe { frame.cell.as_ref() });
+            next = frame.below;
         }
-        outer
-            .iter()
-            .rev()
-            .filter_map(|&Outer(cell)| NonNull::new(cell))
-            .for_each(look);
+        // Release: pairs with the exchanges of the runner.
+        self.innermost.store(innermost, Release);
+        drop(claims);
+    }
+
+    /// Claims the slot, unless no body runs. Under the lock of the claims.
+    fn claim(&self) -> Option<*mut Frame> {
+        // Relaxed: the exchange decides.
+        let mut now = self.innermost.load(Relaxed);
+        while !now.is_null() {
+            let claimed = now.map_addr(|addr| addr | CLAIMED);
+            // Acquire: pairs with the Release of `during`.
+            match self
+                .innermost
+                .compare_exchange_weak(now, claimed, Acquire, Relaxed)
+            {
+                Ok(_) => return Some(now),
+                Err(other) => now = other,
+            }
+        }
+        None
     }
 }
 
