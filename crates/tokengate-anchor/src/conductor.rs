@@ -12,8 +12,8 @@ use crossbeam_utils::CachePadded;
 
 use crate::Seed;
 use crate::slots::{Number, Slots};
-use crate::sync::atomic::Ordering::{AcqRel, Relaxed, Release};
-use crate::sync::atomic::{AtomicU32, AtomicUsize};
+use crate::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+use crate::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, fence};
 use crate::sync::{Mutex, lock};
 
 /// The chains of one scheduler.
@@ -67,25 +67,68 @@ pub struct ChainView {
 struct Chain {
     /// Who is counted; zero when the slot is free.
     count: AtomicUsize,
-    /// Written when it opens, by its one owner then; read by those who are counted.
+    /// Odd while it is filled; tells a snapshot that it looked at two chains.
+    version: AtomicUsize,
+    /// What follows is written when it opens, by its one owner then, and read by those who are
+    /// counted. A snapshot reads it between two looks at the version.
     slot: AtomicU32,
-    lead: Mutex<Lead>,
+    /// The number of the parent, or 0.
+    parent: AtomicU32,
+    token_id: AtomicU64,
+    seed: [AtomicU64; 4],
 }
 
-#[derive(Default)]
-struct Lead {
-    seed: Seed,
-    token_id: u64,
-    parent: Option<ChainId>,
-}
-
-impl Default for Chain {
-    fn default() -> Self {
+impl Chain {
+    fn new() -> Self {
         Self {
             count: AtomicUsize::new(0),
+            version: AtomicUsize::new(0),
             slot: AtomicU32::new(0),
-            lead: Mutex::new(Lead::default()),
+            parent: AtomicU32::new(0),
+            token_id: AtomicU64::new(0),
+            seed: [(); 4].map(|()| AtomicU64::new(0)),
         }
+    }
+
+    /// Fills a chain that is this thread's alone, and counts its lead.
+    fn open(&self, seed: &Seed, token_id: u64, slot: u32, parent: Option<ChainId>) {
+        // Relaxed: nobody else writes it.
+        let version = self.version.load(Relaxed) + 1;
+        self.version.store(version, Relaxed);
+        // Release fence: a snapshot that sees any of what follows sees the odd version too.
+        fence(Release);
+        self.slot.store(slot, Relaxed);
+        let parent = parent.map_or(0, |parent| parent.0.get());
+        self.parent.store(parent, Relaxed);
+        self.token_id.store(token_id, Relaxed);
+        for (word, value) in self.seed.iter().zip(seed.words()) {
+            word.store(value, Relaxed);
+        }
+        self.count.store(1, Relaxed);
+        // Release: a snapshot that sees this version sees all of it. Who joins or leaves was made
+        // known of the chain after this.
+        self.version.store(version + 1, Release);
+    }
+
+    fn seed(&self) -> Seed {
+        Seed::from_words([0, 1, 2, 3].map(|index: usize| self.seed[index].load(Relaxed)))
+    }
+
+    /// The chain as it is, if it lives; none as well if it changes meanwhile: then it has just
+    /// been opened, or ended.
+    fn view(&self) -> Option<ChainView> {
+        // Acquire: pairs with the Release at the end of `open`.
+        let version = self.version.load(Acquire);
+        let view = ChainView {
+            seed: self.seed(),
+            slot: self.slot.load(Relaxed),
+            count: self.count.load(Relaxed),
+            lead: self.token_id.load(Relaxed),
+        };
+        // Acquire fence: pairs with the fence in `open`.
+        fence(Acquire);
+        let unchanged = version.is_multiple_of(2) && self.version.load(Relaxed) == version;
+        (unchanged && view.count > 0).then_some(view)
     }
 }
 
@@ -110,18 +153,8 @@ impl Conductor {
         if let Some(parent) = parent {
             self.join(parent);
         }
-        let id = ChainId(self.chains.take(CachePadded::default));
-        let chain = self.chain(id);
-        let mut lead = lock(&chain.lead);
-        *lead = Lead {
-            seed,
-            token_id,
-            parent,
-        };
-        // Relaxed: whoever reads it was made known of the chain after this.
-        chain.slot.store(slot, Relaxed);
-        // Release: for a snapshot the lock does it; for others, see above.
-        chain.count.store(1, Release);
+        let id = ChainId(self.chains.take(|| CachePadded::new(Chain::new())));
+        self.chain(id).open(&seed, token_id, slot, parent);
         id
     }
 
@@ -149,9 +182,9 @@ impl Conductor {
 
     /// Gives the slot of a chain back that nobody is counted in; the parent is to be left.
     fn release(&self, id: ChainId) -> Option<ChainId> {
-        let parent = lock(&self.chain(id).lead).parent.take();
+        let parent = self.chain(id).parent.load(Relaxed);
         self.chains.give(id.0);
-        parent
+        Number::new(parent).map(ChainId)
     }
 
     /// Leaves a chain, and its parents as far as that releases them. Not by recursion: leads may be
@@ -174,24 +207,13 @@ impl Conductor {
 
     /// The seed of a chain.
     pub fn seed(&self, id: ChainId) -> Seed {
-        lock(&self.chain(id).lead).seed
+        self.chain(id).seed()
     }
 
     /// All chains that live, in no order.
     pub fn snapshot(&self) -> Vec<ChainView> {
         let chains = self.chains.iter();
-        let live = chains.filter_map(|(_, chain)| {
-            let lead = lock(&chain.lead);
-            // Relaxed, both: filled under the lock.
-            let count = chain.count.load(Relaxed);
-            (count > 0).then(|| ChainView {
-                seed: lead.seed,
-                slot: chain.slot.load(Relaxed),
-                count,
-                lead: lead.token_id,
-            })
-        });
-        live.collect()
+        chains.filter_map(|(_, chain)| chain.view()).collect()
     }
 
     /// Notes a call from a lead's body that the lead does not declare.

@@ -39,6 +39,20 @@ impl Seed {
         Self(hash.finalize().into())
     }
 
+    /// As four numbers, and back.
+    pub(crate) fn words(&self) -> [u64; 4] {
+        let (words, _) = self.0.as_chunks();
+        [0, 1, 2, 3].map(|index: usize| u64::from_ne_bytes(words[index]))
+    }
+
+    pub(crate) fn from_words(words: [u64; 4]) -> Self {
+        let mut bytes = [0; 32];
+        for (chunk, word) in bytes.as_chunks_mut().0.iter_mut().zip(words) {
+            *chunk = word.to_ne_bytes();
+        }
+        Self(bytes)
+    }
+
     /// The 32 bytes.
     pub const fn as_bytes(&self) -> &[u8; 32] {
         &self.0
