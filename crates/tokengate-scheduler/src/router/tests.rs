@@ -4,13 +4,20 @@ use std::collections::HashSet;
 
 use tokengate_token::{Operation, Plain, create};
 
+use tokengate_anchor::StickyRegistry;
+
 use super::*;
+use crate::anchors::Anchors;
 use crate::config::Hooks;
 use crate::local::LocalQueue;
 use crate::sleep::Sleeper;
 use crate::topology::{Domains, Machine, WeightRanges};
 
 static OP: Operation = Operation::new("test.operation");
+
+fn anchors() -> Arc<Anchors> {
+    Arc::new(Anchors::new(StickyRegistry::new()))
+}
 
 /// A router with domains of one core and one worker each, which nobody runs.
 struct Cores {
@@ -23,7 +30,8 @@ impl Cores {
     fn new(count: usize, ranges: &WeightRanges) -> Self {
         let plan = Plan::new(&Machine::flat(count), &Domains::PerCore, ranges).unwrap();
         let made = (0..count).map(|index| {
-            let (domain, mut workers) = Domain::new(index as u16, 1, 1, 0, Arc::default());
+            let (domain, mut workers) =
+                Domain::new(index as u16, 1, 1, 0, anchors(), Arc::default());
             (domain, workers.remove(0))
         });
         let (domains, workers) = made.unzip();
@@ -285,7 +293,7 @@ fn batches_find_the_core_that_was_routed_to() {
     let plan = Plan::new(&machine, &Domains::Count(2), &WeightRanges::new(1, 1, 1)).unwrap();
     let router = Router::new(&plan);
     let domains: Vec<_> = (0..2)
-        .map(|index| Domain::new(index, 3, 3, 0, Arc::<Hooks>::default()).0)
+        .map(|index| Domain::new(index, 3, 3, 0, anchors(), Arc::<Hooks>::default()).0)
         .collect();
     let rotation = Rotation::new();
     let flat: HashSet<_> = (0..600)
