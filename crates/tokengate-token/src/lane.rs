@@ -15,6 +15,10 @@
 //! * Join first: the pass finds it waiting, and takes it.
 //! * Pass first: the join finds nobody, and holds the lane. Its compare-and-swap acquires what the
 //!   pass released, so its body sees what the one before has written.
+//!
+//! *Take against pass.* Both change the word.
+//! * Take first: the lane is held with nobody waiting, and the pass leaves it free.
+//! * Pass first: the take finds nobody, or whoever has come since.
 
 use std::fmt;
 use std::mem;
@@ -132,13 +136,17 @@ impl LaneQueue {
     /// leaves it free if there are none.
     pub fn pass(&self) -> RunnableList {
         // Release: the next who holds it sees what the holder has written.
-        let left = self
+        while let Err(now) = self
             .word
-            .compare_exchange(held(), ptr::null_mut(), Release, Relaxed);
-        match left {
-            Ok(_) => RunnableList::new(),
-            Err(_) => self.take(),
+            .compare_exchange(held(), ptr::null_mut(), Release, Relaxed)
+        {
+            let list = self.take();
+            if !list.is_empty() || waiting(now).is_none() {
+                return list;
+            }
+            // Another has taken them in between, and the lane is still held: nobody else leaves it.
         }
+        RunnableList::new()
     }
 
     /// Takes those who wait, oldest first; the holder goes on holding the lane.
