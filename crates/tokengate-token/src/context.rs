@@ -8,6 +8,7 @@ use std::cell::Cell;
 use std::ptr::{self, NonNull};
 
 use crate::cell::Header;
+use crate::error::Cancelled;
 use crate::sync::thread_local;
 use crate::{Bond, Operation, Place, TokenId, TokenView};
 
@@ -35,6 +36,32 @@ struct Frame {
 #[inline]
 pub fn cancelled() -> bool {
     with_present(|header| header.state().load().resolved()).unwrap_or(false)
+}
+
+/// Ends a body early, by `?`, if its token has been ended from outside.
+///
+/// As [`cancelled`]; what the body returns then is dropped. [`Cancelled`] turns into
+/// `Box<dyn Error>`, `anyhow::Error`, or an error of yours with a `From`.
+///
+/// ```
+/// use tokengate_token::{Cancelled, check};
+/// fn crunch(parts: &[u64]) -> Result<u64, Cancelled> {
+///     let mut sum = 0;
+///     for part in parts {
+///         check()?;
+///         sum += part;
+///     }
+///     Ok(sum)
+/// }
+/// assert_eq!(crunch(&[1, 2, 3]), Ok(6));
+/// ```
+///
+/// # Errors
+///
+/// [`Cancelled`] if the token has been ended.
+#[inline]
+pub fn check() -> Result<(), Cancelled> {
+    if cancelled() { Err(Cancelled) } else { Ok(()) }
 }
 
 /// The id and operation of the token whose body runs on this thread.

@@ -90,6 +90,18 @@ impl<E: fmt::Display> fmt::Display for TokenError<E> {
 
 impl<E: fmt::Debug + fmt::Display> std::error::Error for TokenError<E> {}
 
+/// The token whose body asks has been ended from outside; see [`check`](crate::check).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Cancelled;
+
+impl fmt::Display for Cancelled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("its token has been ended from outside; return, as the result is dropped")
+    }
+}
+
+impl std::error::Error for Cancelled {}
+
 /// What a body panicked with.
 pub struct Panic {
     operation: &'static str,

@@ -50,10 +50,11 @@ mod weight;
 pub use body::{Async, Body, Fallible, FallibleAsync, IsResult, Plain, create};
 pub use bond::Bond;
 pub use cell::Place;
-pub use context::{before_wait, cancelled, current, current_bond, in_body, set_before_wait};
+pub use context::{before_wait, cancelled, check, current, current_bond, in_body, set_before_wait};
 pub use deadlock::Announced;
 pub use error::{
-    Deadlock, DeadlockCause, KillReason, Panic, RejectCause, Rejection, TokenError, panic_message,
+    Cancelled, Deadlock, DeadlockCause, KillReason, Panic, RejectCause, Rejection, TokenError,
+    panic_message,
 };
 pub use id::TokenId;
 pub use inbox::{Inbox, Posted};
