@@ -7,7 +7,7 @@ use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokengate_token::{Home, Ran, Runnable};
+use tokengate_token::{Home, Present, Ran, Runnable};
 
 use crate::clock;
 use crate::config::WorkerInfo;
@@ -31,6 +31,7 @@ pub(crate) struct OnWorker {
     /// None for spares.
     pub(crate) queue: Option<LocalQueue>,
     pub(crate) member: Arc<Member>,
+    pub(crate) present: Present,
     /// Inline bodies on this stack.
     pub(crate) frames: Cell<u32>,
     /// The next one of the lane whose holder has just exited here.
@@ -49,7 +50,8 @@ impl OnWorker {
         index: usize,
         queue: Option<LocalQueue>,
     ) -> Self {
-        let member = shared.join();
+        let present = Present::new();
+        let member = shared.join(present.watcher());
         Self {
             home: domain.clone(),
             shared,
@@ -59,6 +61,7 @@ impl OnWorker {
             index,
             queue,
             member,
+            present,
             frames: Cell::new(0),
             next_in_lane: Cell::new(None),
             credits: Cell::new(0),

@@ -10,7 +10,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use event_listener::{Event, Listener, listener};
-use tokengate_token::{Place, Present, RejectCause, RunnableList};
+use tokengate_token::{Place, RejectCause, RunnableList, Watcher};
 
 use crate::admission::Admission;
 use crate::anchors::Anchors;
@@ -68,7 +68,7 @@ pub(crate) struct Shared {
 pub(crate) struct Member {
     pub(crate) thread_name: String,
     pub(crate) recorder: Recorder,
-    pub(crate) present: Present,
+    pub(crate) watcher: Watcher,
     ended: AtomicBool,
 }
 
@@ -129,11 +129,11 @@ impl Shared {
     }
 
     /// The present thread becomes a member: a worker or spare.
-    pub(crate) fn join(&self) -> Arc<Member> {
+    pub(crate) fn join(&self, watcher: Watcher) -> Arc<Member> {
         let member = Arc::new(Member {
             thread_name: thread::current().name().unwrap_or_default().to_owned(),
             recorder: Recorder::default(),
-            present: Present::default(),
+            watcher,
             ended: AtomicBool::new(false),
         });
         lock(&self.members).push(member.clone());

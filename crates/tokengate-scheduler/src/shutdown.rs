@@ -119,7 +119,7 @@ fn cancel(shared: &Shared) -> Executing {
         threads: Vec::new(),
     };
     for member in shared.members() {
-        let killed = member.present.kill(SHUT_DOWN);
+        let killed = member.watcher.kill(SHUT_DOWN);
         executing.cancelled += killed.claimed;
         if !member.has_ended() {
             let labels = killed.present.iter().copied().map(Operation::label);

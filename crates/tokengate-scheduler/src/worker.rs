@@ -190,9 +190,7 @@ impl Worker {
         let on = &self.on;
         let submitted_ns = runnable.submitted();
         let (operation, bond) = (runnable.operation(), runnable.bond());
-        let ran = on.observe(submitted_ns, || {
-            runnable.run_present(&on.home, &on.member.present)
-        });
+        let ran = on.observe(submitted_ns, || runnable.run_present(&on.home, &on.present));
         on.count(&ran);
         match ran {
             Ran::Again(runnable) => on.home.post(runnable),

@@ -21,6 +21,7 @@
 //! before the token is seen as resolved, unless it was killed.
 #![doc = include_str!("STATE.md")]
 
+mod barrier;
 mod body;
 mod bond;
 mod cell;
@@ -63,7 +64,7 @@ pub use killer::Killer;
 pub use lane::{Joined, LaneQueue};
 pub use list::RunnableList;
 pub use operation::Operation;
-pub use present::{Present, PresentKilled};
+pub use present::{Present, PresentKilled, Watcher};
 pub use runnable::{Failure, FailureKind, Home, NoHome, Ran, Runnable, TaskRef};
 pub use token::{KillOnDrop, Status, Token, TokenState};
 pub use wait::{Startable, Wait, WaitHook, set_wait_hook};

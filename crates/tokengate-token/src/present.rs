@@ -1,38 +1,60 @@
 //! The tokens that a thread executes, reachable from other threads.
 //!
 //! Kept by the runner around each body, so that a shutdown can end a token whose body never returns.
-//! Keeps: a cell can be reached only while its body runs, for the runner waits before it lets go
-//! until nobody holds it; and all the time that its body runs, below others too.
+//! Keeps: a cell can be reached only while its body runs, for the runner does not let go of it while
+//! somebody looks; and all the time that its body runs, below others too.
 //!
-//! | slot | meaning | leaves it by |
-//! |---|---|---|
-//! | null | no body runs, or the first one is about to | runner: body starts |
-//! | frame | its body runs, on top of those below | runner: body ends, another starts; anybody: claim |
-//! | frame, tag set | somebody looks at it and those below; the runner waits before it changes the slot | the same: done |
+//! The runner stores the frame of each body when it starts, and what is below when it ends; then it
+//! looks whether it is *watched*, and if so waits until it is not. Who looks makes it watched first, and
+//! then reads the frames. Between each store and what follows there is a fence, so
 //!
-//! Frames are on the runner's stack and do not change. A claim is short: it drops no body and wakes
-//! nobody.
+//! * the runner sees that it is watched, and the frame and cell it has just left stay until the look
+//!   is over, or
+//! * who looks sees that the body has ended, and does not touch its frame.
+//!
+//! Frames are on the runner's stack and do not change. A look is short: it drops no body and wakes
+//! nobody. The fence of the runner, which it passes for each body, costs nothing where the system
+//! offers that: see `barrier.rs`.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::fmt;
+use std::marker::PhantomData;
 use std::ptr::{self, NonNull};
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 
 use crate::Operation;
+use crate::barrier::Barriers;
 use crate::cell::{Header, kill};
 use crate::extras::Ending;
 use crate::sync::Mutex;
-use crate::sync::atomic::AtomicPtr;
-use crate::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+use crate::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use crate::sync::atomic::{AtomicBool, AtomicPtr};
 
-/// The tokens whose bodies run on one thread, for others to end them.
+/// The tokens whose bodies run on one thread, to be reached through its [`Watcher`].
 ///
-/// Given to [`Runnable::run_present`](crate::Runnable::run_present). Costs each body one atomic
-/// read-modify-write.
+/// Given to [`Runnable::run_present`](crate::Runnable::run_present). Costs each body two stores. Not
+/// `Sync`: one thread at a time runs bodies with it.
 pub struct Present {
+    slot: Arc<Slot>,
+    not_sync: PhantomData<Cell<()>>,
+}
+
+/// A way to end the tokens whose bodies run on a thread; made by [`Present::watcher`].
+#[derive(Clone)]
+pub struct Watcher {
+    slot: Arc<Slot>,
+}
+
+/// What the runner and those who look share.
+struct Slot {
+    /// The body on top, or null. Written by the runner.
     innermost: AtomicPtr<Frame>,
-    /// Held by those who claim the slot, so that no two do.
-    claims: Mutex<()>,
+    /// Somebody looks. Written under the lock.
+    watched: AtomicBool,
+    barriers: Barriers,
+    /// Held by those who look, so that no two do.
+    looks: Mutex<()>,
 }
 
 /// A body that runs; on the stack of its runner for as long as it does.
@@ -42,65 +64,74 @@ struct Frame {
     below: *mut Frame,
 }
 
-/// The tag of a slot that is claimed; the alignment of a frame leaves the bit free.
-const CLAIMED: usize = 1;
-
 impl Present {
     /// For a thread that runs nothing yet.
     pub fn new() -> Self {
         Self {
-            innermost: AtomicPtr::new(ptr::null_mut()),
-            claims: Mutex::new(()),
+            slot: Arc::new(Slot {
+                innermost: AtomicPtr::new(ptr::null_mut()),
+                watched: AtomicBool::new(false),
+                barriers: Barriers::of_this_process(),
+                looks: Mutex::new(()),
+            }),
+            not_sync: PhantomData,
+        }
+    }
+
+    /// For others to reach the bodies that run with this.
+    pub fn watcher(&self) -> Watcher {
+        Watcher {
+            slot: self.slot.clone(),
         }
     }
 
     /// Calls `body`, which is the body of this cell, for the time of which others reach it.
     #[inline(always)]
     pub(crate) fn during<R>(&self, cell: NonNull<Header>, body: impl FnOnce() -> R) -> R {
-        // Relaxed: this thread alone puts frames in, and the tag is not part of one.
-        let below = self
-            .innermost
-            .load(Relaxed)
-            .map_addr(|addr| addr & !CLAIMED);
+        /// Leaves the frame, in whatever way the body ends.
+        struct Leave<'a> {
+            slot: &'a Slot,
+            below: *mut Frame,
+        }
+        impl Drop for Leave<'_> {
+            #[inline(always)]
+            fn drop(&mut self) {
+                self.slot.leave(self.below);
+            }
+        }
+        let slot = &*self.slot;
+        // Relaxed: this thread alone puts frames in.
+        let below = slot.innermost.load(Relaxed);
         let mut frame = Frame { cell, below };
-        let own = &raw mut frame;
-        if below.is_null() {
-            // Release: who claims the slot sees the frame and the cell as they are now. Nobody
-            // claims null, so there is nothing to write over.
-            self.innermost.store(own, Release);
-        } else {
-            self.exchange(below, own);
-        }
-        let result = body();
-        self.exchange(own, below);
-        result
+        let _leave = Leave { slot, below };
+        // Release: who looks sees the frame and the cell as they are now.
+        slot.innermost.store(&raw mut frame, Release);
+        body()
     }
+}
 
-    /// Changes the slot, as soon as nobody claims it.
+impl Slot {
     #[inline(always)]
-    fn exchange(&self, from: *mut Frame, to: *mut Frame) {
-        if !self.try_exchange(from, to) {
-            self.wait_to_exchange(from, to);
+    fn leave(&self, below: *mut Frame) {
+        self.innermost.store(below, Release);
+        // Pairs with the heavy one of `visit`.
+        self.barriers.light();
+        // Acquire: pairs with the end of a look, so that it is over before what the runner does next.
+        if self.watched.load(Acquire) {
+            self.wait_until_not_watched();
         }
-    }
-
-    #[inline(always)]
-    fn try_exchange(&self, from: *mut Frame, to: *mut Frame) -> bool {
-        // AcqRel: what a claim did with the cells happens before what the runner does next, and who
-        // claims the slot later sees the frame.
-        self.innermost
-            .compare_exchange(from, to, AcqRel, Relaxed)
-            .is_ok()
     }
 
     #[cold]
-    fn wait_to_exchange(&self, from: *mut Frame, to: *mut Frame) {
+    fn wait_until_not_watched(&self) {
         let backoff = crossbeam_utils::Backoff::new();
-        while !self.try_exchange(from, to) {
+        while self.watched.load(Acquire) {
             crate::sync::snooze(&backoff);
         }
     }
+}
 
+impl Watcher {
     /// Ends all tokens whose bodies run on this thread.
     ///
     /// Their handles resolve as killed, and the bodies see [`cancelled`](crate::cancelled).
@@ -108,7 +139,7 @@ impl Present {
         let reason = reason.into();
         let mut present = Vec::new();
         let mut claims = Vec::new();
-        self.visit(|cell, header| {
+        self.slot.visit(|cell, header| {
             present.push(header.operation());
             #[expect(unsafe_code, reason = "claims a cell whose runner is held up")]
             // SAFETY: the runner does not let go until the visit is over.
@@ -121,49 +152,38 @@ impl Present {
             claimed: claims.into_iter().map(drop).count(),
         }
     }
+}
 
+impl Slot {
     /// Calls `look` with each cell whose body runs on this thread, the innermost first.
     ///
-    /// Its runner is held up meanwhile: `look` is short, drops no body and wakes nobody.
-    #[expect(unsafe_code, reason = "reads frames and cells whose runner is held up")]
+    /// Its runner may be held up meanwhile: `look` is short, drops no body and wakes nobody.
+    #[expect(
+        unsafe_code,
+        reason = "reads frames and cells that their runner does not leave"
+    )]
     fn visit(&self, mut look: impl FnMut(NonNull<Header>, &Header)) {
-        let claims = self.claims.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(innermost) = self.claim() else {
-            return;
-        };
-        let mut next = innermost;
-        // SAFETY: a frame is on the stack of a runner that does not leave it while the slot is
-        // claimed, nor those below; the claim's Acquire shows it as it was put in.
+        let looks = self.looks.lock().unwrap_or_else(PoisonError::into_inner);
+        // Relaxed: the fence orders it before the load.
+        self.watched.store(true, Relaxed);
+        self.barriers.heavy();
+        // Acquire: pairs with the Release of `during`.
+        let mut next = self.innermost.load(Acquire);
+        // SAFETY: a frame is on the stack of its runner, which does not leave it, nor those below,
+        // without a look at `watched`; since it was in the slot after the fence, that look comes
+        // after ours has begun.
         while let Some(frame) = unsafe { next.as_ref() } {
             // SAFETY: the runner lets go of the cell after it has left the frame.
             look(frame.cell, unsafe { frame.cell.as_ref() });
             next = frame.below;
         }
-        // Release: pairs with the exchanges of the runner.
-        self.innermost.store(innermost, Release);
-        drop(claims);
-    }
-
-    /// Claims the slot, unless no body runs. Under the lock of the claims.
-    fn claim(&self) -> Option<*mut Frame> {
-        // Relaxed: the exchange decides.
-        let mut now = self.innermost.load(Relaxed);
-        while !now.is_null() {
-            let claimed = now.map_addr(|addr| addr | CLAIMED);
-            // Acquire: pairs with the Release of `during`.
-            match self
-                .innermost
-                .compare_exchange_weak(now, claimed, Acquire, Relaxed)
-            {
-                Ok(_) => return Some(now),
-                Err(other) => now = other,
-            }
-        }
-        None
+        // Release: pairs with the loads of the runner.
+        self.watched.store(false, Release);
+        drop(looks);
     }
 }
 
-/// What [`Present::kill`] found.
+/// What [`Watcher::kill`] found.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct PresentKilled {
@@ -182,5 +202,11 @@ impl Default for Present {
 impl fmt::Debug for Present {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Present").finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Watcher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Watcher").finish_non_exhaustive()
     }
 }

@@ -9,13 +9,13 @@ use std::time::Duration;
 use common::{Drops, Gate, OP, Queue, Wakes, poll_with};
 use tokengate_token::{
     Async, Deadlock, DeadlockCause, Fallible, NoHome, Operation, Place, Plain, Present, Ran,
-    TokenError, Wait, cancelled, create, current, get_all, set_wait_hook,
+    Runnable, TokenError, Wait, cancelled, create, current, get_all, set_wait_hook,
 };
 
 static OUTER: Operation = Operation::new("test.outer");
 
 thread_local! {
-    static PRESENT: Arc<Present> = Arc::default();
+    static PRESENT: Present = Present::new();
     static CALLS: Cell<usize> = const { Cell::new(0) };
 }
 
@@ -39,7 +39,7 @@ fn run_inline(wait: &mut Wait<'_>) -> Result<(), Deadlock> {
 fn in_a_body<R: Send + 'static>(body: impl FnOnce() -> R + Send + 'static) -> R {
     assert!(set_wait_hook(Some(run_inline)).is_none());
     let (token, runnable) = create(&OUTER, Plain::new(body));
-    let ran = PRESENT.with(|present| runnable.run_present(&NoHome::shared(), present));
+    let ran = run_present(runnable);
     assert!(matches!(ran, Ran::Completed));
     assert!(set_wait_hook(None).is_some());
     token.get().unwrap()
@@ -205,36 +205,40 @@ fn a_startable_token_shows_where_it_is() {
 
 #[test]
 fn a_kill_from_outside_reaches_every_body_of_the_thread() {
-    let present = Arc::new(Present::new());
-    assert_eq!(present.kill("nothing runs").present.len(), 0);
+    let watcher = PRESENT.with(Present::watcher);
+    assert_eq!(watcher.kill("nothing runs").present.len(), 0);
     let (inner, inner_runnable) = {
-        let present = present.clone();
+        let watcher = watcher.clone();
         let body = move || {
-            let killed = present.kill("shut down");
+            let killed = watcher.kill("shut down");
             let labels: Vec<_> = killed.present.iter().map(|it| it.label()).collect();
             assert_eq!(labels, ["test.operation", "test.outer"]);
             assert_eq!(killed.claimed, 2);
-            assert_eq!(present.kill("again").claimed, 0);
+            assert_eq!(watcher.kill("again").claimed, 0);
             assert!(cancelled());
         };
         create(&OP, Plain::new(body))
     };
     let (outer, runnable) = {
-        let present = present.clone();
+        let watcher = watcher.clone();
         let body = move || {
-            let _ = inner_runnable.run_present(&NoHome::shared(), &present);
+            let _ = run_present(inner_runnable);
             assert!(matches!(inner.get(), Err(TokenError::Killed { .. })));
-            let killed = present.kill("once more");
+            let killed = watcher.kill("once more");
             assert_eq!((killed.present.len(), killed.claimed), (1, 0));
             cancelled()
         };
         create(&OUTER, Plain::new(body))
     };
-    let ran = runnable.run_present(&NoHome::shared(), &present);
-    assert!(matches!(ran, Ran::Completed));
+    assert!(matches!(run_present(runnable), Ran::Completed));
     assert!(matches!(outer.get(), Err(TokenError::Killed { .. })));
-    assert_eq!(present.kill("nothing runs").present.len(), 0);
-    assert!(format!("{present:?}").contains("Present"));
+    assert_eq!(watcher.kill("nothing runs").present.len(), 0);
+    assert!(format!("{watcher:?}").contains("Watcher"));
+}
+
+/// Runs it with this thread's `Present`.
+fn run_present(runnable: Runnable) -> Ran {
+    PRESENT.with(|present| runnable.run_present(&NoHome::shared(), present))
 }
 
 #[test]
@@ -247,7 +251,7 @@ fn suspended_bodies_are_not_present() {
         .unwrap()
         .run_present(&(queue.clone() as _), &present);
     assert!(matches!(ran, Ran::Suspended));
-    assert_eq!(present.kill("shut down").present.len(), 0);
+    assert_eq!(present.watcher().kill("shut down").present.len(), 0);
     assert!(!token.is_finished());
     queue.end();
 }

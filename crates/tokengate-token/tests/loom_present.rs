@@ -11,6 +11,7 @@ use loom::sync::atomic::Ordering::AcqRel;
 use loom::thread;
 use loom_common::{Call, Counted, Door, OP, Queue, nowhere};
 use std::cell::RefCell;
+use std::rc::Rc;
 use std::sync::Arc;
 use tokengate_token::{
     Async, Deadlock, Operation, Plain, Present, Ran, Token, TokenError, Wait, create, set_wait_hook,
@@ -20,7 +21,7 @@ static WAITER: Operation = Operation::new("loom.waiter");
 
 thread_local! {
     /// What the hook below runs bodies with; one thread of the model at a time uses it.
-    static PRESENT: RefCell<Option<Arc<Present>>> = const { RefCell::new(None) };
+    static PRESENT: RefCell<Option<Rc<Present>>> = const { RefCell::new(None) };
 }
 
 /// Runs what is awaited here, if it has not started; else waits in the model.
@@ -98,8 +99,8 @@ fn an_abandoned_runnable_leaves_a_body_to_its_waiter() {
 #[test]
 fn a_token_is_reached_only_while_its_body_runs() {
     loom::model(|| {
-        let present = Arc::new(Present::new());
-        let others = present.clone();
+        let present = Present::new();
+        let others = present.watcher();
         let other = thread::spawn(move || others.kill("shut down").claimed);
         let mut calls = Vec::new();
         let mut resolved = 0;
@@ -123,8 +124,8 @@ fn an_async_body_is_reached_in_its_polls() {
         let (queue, door) = (Queue::shared(), Door::shared());
         let wait = door.wait();
         let (token, runnable) = create(&OP, Async::new(wait));
-        let present = Arc::new(Present::new());
-        let others = present.clone();
+        let present = Present::new();
+        let others = present.watcher();
         let other = thread::spawn(move || others.kill("shut down").claimed);
         let ran = runnable.run_present(&queue.home(), &present);
         let suspended = matches!(ran, Ran::Suspended);
@@ -146,8 +147,9 @@ fn an_async_body_is_reached_in_its_polls() {
 #[test]
 fn a_body_stays_reachable_while_another_runs_on_top_of_it() {
     loom::model(|| {
-        let present = Arc::new(Present::new());
-        PRESENT.set(Some(present.clone()));
+        let present = Rc::new(Present::new());
+        let watcher = present.watcher();
+        PRESENT.set(Some(present));
         set_wait_hook(Some(run_here));
         let inside = Arc::new(AtomicUsize::new(0));
         let (call, inner, inner_runnable) = Call::sync();
@@ -164,7 +166,7 @@ fn a_body_stays_reachable_while_another_runs_on_top_of_it() {
         let other = thread::spawn(move || {
             // All steps on it are read-modify-writes, so each is before or after the kill.
             let before = inside.fetch_add(0, AcqRel);
-            let killed = present.kill("shut down");
+            let killed = watcher.kill("shut down");
             let after = inside.fetch_add(0, AcqRel);
             if (before, after) == (1, 1) {
                 let of = |label| move |operation: &&&Operation| operation.label() == label;

@@ -70,7 +70,7 @@ impl OnWorker {
         }
         self.frames.set(frames + 1);
         let submitted_ns = token.submitted();
-        let ran = self.observe(submitted_ns, || token.run(&self.home, &self.member.present));
+        let ran = self.observe(submitted_ns, || token.run(&self.home, &self.present));
         self.frames.set(frames);
         self.count(&ran);
         if let Some(next) = self.take_next_in_lane() {
