@@ -26,7 +26,8 @@ impl TokenView {
 
     /// Whether the two are different tokens of one lane: then only one of them can execute.
     ///
-    /// Both have not exited: the entry of one that has may be another key's by now.
+    /// Neither has exited: the entry of one that has may be another key's by now, so a token whose
+    /// body returned is unbound, though it resolves later.
     pub(crate) fn shares_lane(&self, other: &Self) -> bool {
         self.id != other.id
             && self.operation.is_serial()

@@ -41,7 +41,8 @@ pub(crate) struct Header {
     vtable: &'static VTable,
     id: TokenId,
     operation: &'static Operation,
-    /// See [`Bond`]. Written by the runnable's owner before publication, read by anybody.
+    /// See [`Bond`]. Written by the runnable's owner before publication and by whoever ran the body
+    /// at its exit, read by anybody.
     bond: AtomicU64,
     /// Null, or a leaked box; set at most once, freed with the cell.
     extras: AtomicPtr<Extras>,
@@ -187,7 +188,7 @@ impl Header {
         self.place.store(place.pack(), Release);
     }
 
-    /// Relaxed, both: written before publication, which orders it.
+    /// Relaxed, both: written before publication, which orders it, and at the exit, see there.
     pub(crate) fn bond(&self) -> Bond {
         Bond::unpack(self.bond.load(Relaxed))
     }
@@ -197,10 +198,16 @@ impl Header {
     }
 
     /// Tells the home, if the token is bound, that it has exited: its body and arguments are gone.
+    ///
+    /// Unbinds it before: it resolves only later, and a wait for it in the next body of its lane, or
+    /// of another key that has its entry by then, must not be taken for one that can never end.
+    /// Whoever has the lane or the entry after it sees that, as the home's release is ordered.
     #[inline(always)]
     pub(crate) fn exited(&self, home: &Arc<dyn Home>) {
-        if self.bond.load(Relaxed) != 0 {
-            home.exited(self.operation, self.bond());
+        let bond = self.bond();
+        if !bond.is_none() {
+            self.set_bond(Bond::NONE);
+            home.exited(self.operation, bond);
         }
     }
 
