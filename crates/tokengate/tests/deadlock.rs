@@ -379,3 +379,37 @@ fn a_kill_breaks_what_would_have_been_a_cycle() {
         assert_goes_on(&other);
     });
 }
+
+/// Waits for a token when it is dropped.
+struct WaitsInDrop {
+    token: Arc<Mutex<Option<Token<u32>>>>,
+    done: Latch,
+}
+
+impl Drop for WaitsInDrop {
+    fn drop(&mut self) {
+        let token = self.token.lock().unwrap().take();
+        if token.is_some_and(|token| token.get().is_ok_and(|value| value == 7)) {
+            self.done.open();
+        }
+    }
+}
+
+#[test]
+fn a_destructor_of_a_result_that_waits_for_the_lane_which_its_body_has_left() {
+    elsewhere(|| {
+        let gate = small_gate();
+        let held = common::Held::new(&gate.handle(), &PLAIN);
+        let (awaited, done) = (Arc::<Mutex<Option<Token<u32>>>>::default(), Latch::new());
+        let result = WaitsInDrop {
+            token: awaited.clone(),
+            done: done.clone(),
+        };
+        gate.spawn(call(&SERIAL, 1), move || result).detach();
+        gate.spawn(call(&SERIAL, 1), || ()).detach();
+        *awaited.lock().unwrap() = Some(gate.spawn(call(&SERIAL, 1), || 7));
+        held.release();
+        done.wait();
+        assert_goes_on(&gate);
+    });
+}

@@ -31,6 +31,8 @@ pub(crate) fn wait_on_worker(wait: &mut Wait<'_>) -> Result<(), Deadlock> {
 
 impl OnWorker {
     fn wait(&self, wait: &mut Wait<'_>) -> Result<(), Deadlock> {
+        // Of a body that has exited, and whose result's destructor or waker waits here.
+        self.queue_next_in_lane();
         if !wait.has_limit() {
             wait.each_startable(|token| self.run_inline(token));
         }
@@ -73,8 +75,13 @@ impl OnWorker {
         let ran = self.observe(submitted_ns, || token.run(&self.home, &self.present));
         self.frames.set(frames);
         self.count(&ran);
+        // Only what is awaited runs on this stack.
+        self.queue_next_in_lane();
+    }
+
+    /// Lets others run the next one of a lane, which this thread does not come to now.
+    fn queue_next_in_lane(&self) {
         if let Some(next) = self.take_next_in_lane() {
-            // Only what is awaited runs on this stack.
             self.queue(next);
         }
     }
