@@ -5,14 +5,16 @@
 
 mod common;
 
-use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::SeqCst;
+use std::sync::{Arc, Mutex};
 
 use common::{
     Census, Held, elsewhere, lone_workers, outcome, small_gate, value, wait_until, wide_gate,
 };
-use tokengate::{Gate, Token, TokenError, TokenState, flush, get_all, join_all, task_token_guard};
+use tokengate::{
+    Gate, Handle, Token, TokenError, TokenState, flush, get_all, join_all, task_token_guard,
+};
 
 /// A call that is deferred now: its token is `Created`.
 fn deferred(gate: &Gate, n: u32) -> Token<u32> {
@@ -278,4 +280,35 @@ fn a_call_that_must_wait_for_room_publishes_first() {
         get_all(tokens).into_iter().map(Result::unwrap).sum()
     });
     assert_eq!(sum, 4_950);
+}
+
+#[test]
+fn calls_of_a_body_that_a_wait_in_a_batch_runs_in_place_are_published() {
+    elsewhere(|| {
+        let gate = small_gate();
+        let body = gate.spawn("outer", || {
+            let gate = Handle::current().expect("in a body");
+            gate.clone().batch(move || {
+                let child = Arc::<Mutex<Option<Token<u32>>>>::default();
+                let (put, taken) = (child.clone(), child);
+                let first = gate.spawn("runs in place", move || {
+                    let gate = Handle::current().expect("in a body");
+                    *put.lock().unwrap() = Some(gate.spawn("child", || 7));
+                    7
+                });
+                let second = gate.spawn_async("awaits the child", async move {
+                    loop {
+                        let child = taken.lock().unwrap().take();
+                        match child {
+                            Some(child) => break child.await.unwrap(),
+                            None => tokio::task::yield_now().await,
+                        }
+                    }
+                });
+                get_all([first, second])
+            })
+        });
+        let results = value(body);
+        assert!(results.into_iter().all(|result| result.unwrap() == 7));
+    });
 }

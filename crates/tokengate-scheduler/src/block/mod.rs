@@ -10,6 +10,7 @@ use tokengate_token::{Deadlock, DeadlockCause, Startable, Wait};
 
 pub(crate) use spares::{Engaged, Spares};
 
+use crate::batch;
 use crate::on_worker::OnWorker;
 use crate::scheduler;
 use crate::thread;
@@ -35,6 +36,8 @@ impl OnWorker {
         self.queue_next_in_lane();
         if !wait.has_limit() {
             wait.each_startable(|token| self.run_inline(token));
+            // Their calls, if a batch is open below them: the others may wait for these.
+            batch::flush();
         }
         if wait.is_over() || wait.linger() {
             return Ok(());
