@@ -13,7 +13,6 @@
 //! A thread that is blocked holds up all bodies on its stack. Waits with a limit end by themselves,
 //! so they are not announced, and nobody is refused for their sake; but they are refused at once.
 
-use std::fmt;
 use std::ptr::NonNull;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -72,20 +71,22 @@ impl Blocked {
     }
 }
 
-/// A wait that others can see; ends with this.
-pub struct Announced<'w, 'a> {
-    wait: &'w mut Wait<'a>,
-    /// None for waits with a limit.
-    key: Option<usize>,
-}
-
-impl<'a> Wait<'a> {
-    /// Makes this wait of the bodies that run on this thread known, unless it could never end.
+impl Wait<'_> {
+    /// Calls `blocked`, and makes this wait of the bodies that run on this thread known meanwhile;
+    /// not if it could never end.
     ///
     /// # Errors
     ///
-    /// [`Deadlock`] if it leads back to one of these bodies.
-    pub fn announce(&mut self) -> Result<Announced<'_, 'a>, Deadlock> {
+    /// [`Deadlock`] if it leads back to one of these bodies; else what `blocked` gives.
+    pub fn announced<R>(
+        &mut self,
+        blocked: impl FnOnce(&mut Self) -> Result<R, Deadlock>,
+    ) -> Result<R, Deadlock> {
+        let _announced = self.announce()?;
+        blocked(self)
+    }
+
+    fn announce(&mut self) -> Result<Announced, Deadlock> {
         let mut wait = Blocked {
             key: 0,
             stack: context::frames().map(Held).collect(),
@@ -97,27 +98,27 @@ impl<'a> Wait<'a> {
         }
         let announced = !self.has_limit() && !wait.stack.is_empty();
         let key = announced.then(|| {
+            // In order of the keys, so the last one has the greatest.
             let last = all.last().map_or(0, |last| last.key);
             wait.key = last + 1;
             all.push(wait);
             last + 1
         });
-        drop(all);
-        Ok(Announced { wait: self, key })
+        Ok(Announced { key })
     }
 }
 
-impl Announced<'_, '_> {
-    /// As [`Wait::park`].
-    pub fn park(&mut self) {
-        self.wait.park();
-    }
+/// A wait that others can see; ends with this.
+///
+/// It does not leave this file: to forget one would leave cells in the list that are gone.
+struct Announced {
+    /// None for waits with a limit.
+    key: Option<usize>,
 }
 
-impl Drop for Announced<'_, '_> {
+impl Drop for Announced {
     fn drop(&mut self) {
         if let Some(key) = self.key {
-            // In order of the keys, so the last one has the greatest.
             blocked().retain(|wait| wait.key != key);
         }
     }
@@ -159,11 +160,5 @@ fn find_cycle(wait: &Blocked, all: &[Blocked]) -> Option<Deadlock> {
             });
         }
         at = Some(index);
-    }
-}
-
-impl fmt::Debug for Announced<'_, '_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Announced").finish_non_exhaustive()
     }
 }

@@ -52,7 +52,6 @@ pub use body::{Async, Body, Fallible, FallibleAsync, IsResult, Plain, create};
 pub use bond::Bond;
 pub use cell::Place;
 pub use context::{before_wait, cancelled, check, current, current_bond, in_body, set_before_wait};
-pub use deadlock::Announced;
 pub use error::{
     Cancelled, Deadlock, DeadlockCause, KillReason, Panic, RejectCause, Rejection, TokenError,
     panic_message,

@@ -62,8 +62,7 @@ fn a_poll_of_one_that_has_exited_is_pending() {
 
 /// Refuses the waits that are not refused for a lane.
 fn announce(wait: &mut Wait<'_>) -> Result<(), Deadlock> {
-    let _announced = wait.announce()?;
-    Err(DeadlockCause::SparesExhausted.into())
+    wait.announced(|_| Err(DeadlockCause::SparesExhausted.into()))
 }
 
 #[test]

@@ -42,8 +42,12 @@ impl OnWorker {
         if wait.is_over() || wait.linger() {
             return Ok(());
         }
-        // After this others can see it, and the last one of a cycle of such waits is refused.
-        let mut wait = wait.announce()?;
+        // Others can see it meanwhile, and the last one of a cycle of such waits is refused.
+        wait.announced(|wait| self.block(wait))
+    }
+
+    /// Parks, with a spare in this worker's place.
+    fn block(&self, wait: &mut Wait<'_>) -> Result<(), Deadlock> {
         // Callers may wait for the room, however long this takes.
         self.return_credits();
         let engaged = match self.domain.spares.engage(&self.domain.sleepers) {
