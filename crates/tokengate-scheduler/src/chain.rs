@@ -140,36 +140,26 @@ struct EnteredHere {
     by: Option<TokenId>,
 }
 
-/// An entered chain as a call sees it.
-#[derive(Clone, Copy)]
-pub(crate) struct InnermostChain {
-    pub(crate) gate: u64,
-    pub(crate) chain: ChainId,
-}
-
 impl EnteredChains {
-    /// The chain that was entered last in the present body, or outside of any.
+    /// The chain of this gate that was entered last in the present body, or outside of any.
     #[inline]
-    pub(crate) fn innermost(&self) -> Option<InnermostChain> {
+    pub(crate) fn innermost(&self, gate: &Shared) -> Option<ChainId> {
         if self.count.get() == 0 {
             return None;
         }
-        self.with_innermost(|chain| InnermostChain {
-            gate: chain.gate.id,
-            chain: chain.id,
-        })
+        self.find(|chain| (chain.gate.id == gate.id).then_some(chain.id))
     }
 
     fn innermost_gate(&self) -> Option<Arc<Shared>> {
-        self.with_innermost(|chain| chain.gate.clone())
+        self.find(|chain| Some(chain.gate.clone()))
     }
 
     #[cold]
-    fn with_innermost<R>(&self, f: impl FnOnce(&Chain) -> R) -> Option<R> {
-        let stack = self.stack.borrow();
-        let innermost = stack.last()?;
+    fn find<R>(&self, f: impl Fn(&Chain) -> Option<R>) -> Option<R> {
         let by = current().map(|(id, _)| id);
-        (innermost.by == by).then(|| f(&innermost.chain))
+        let stack = self.stack.borrow();
+        let mut here = stack.iter().rev().filter(|entered| entered.by == by);
+        here.find_map(|entered| f(&entered.chain))
     }
 
     fn push(&self, chain: Chain) -> u64 {

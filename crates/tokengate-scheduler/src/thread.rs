@@ -79,16 +79,16 @@ impl ThreadState {
         credits.left.set(credits.left.get() + drawn);
     }
 
-    /// The chain that calls from here to this gate belong to: one that was entered in the present
-    /// body, or outside of any, else that of the body.
+    /// The chain that calls from here to this gate belong to: one of it that was entered in the
+    /// present body, or outside of any, else that of the body.
     #[inline]
     pub(crate) fn chain(&self, gate: &Shared) -> Option<ChainId> {
-        if let Some(entered) = self.chains.innermost() {
-            return (entered.gate == gate.id).then_some(entered.chain);
-        }
-        let (place, bond) = current_bond()?;
-        let chain = bond.chain.filter(|_| place.gate == gate.slot.number())?;
-        Some(ChainId::from_number(chain))
+        let entered = self.chains.innermost(gate);
+        entered.or_else(|| {
+            let (place, bond) = current_bond()?;
+            let chain = bond.chain.filter(|_| place.gate == gate.slot.number())?;
+            Some(ChainId::from_number(chain))
+        })
     }
 
     /// The gate that this thread is a worker of.

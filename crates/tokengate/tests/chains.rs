@@ -417,3 +417,18 @@ fn leads_nested_as_deep_as_they_go_are_released_one_after_the_other() {
     drop(bottom);
     assert!(gate.conductor().snapshot().is_empty());
 }
+
+#[test]
+fn a_chain_of_another_gate_that_is_entered_does_not_hide_the_own_one() {
+    let (gate, other) = (wide_gate(), wide_gate());
+    let carried = value(other.spawn(&LEAD, || chain().expect("a lead has one")));
+    let lead = gate.spawn(&LEAD, move || {
+        let (gate, own) = (current(), chain().expect("a lead has one").seed());
+        let child = carried.run(|| gate.spawn(&CHILD, || chain().map(|chain| chain.seed())));
+        (own, child)
+    });
+    let (own, child) = value(lead);
+    assert_eq!(value(child), Some(own));
+    assert_no_chain(&gate);
+    assert_no_chain(&other);
+}
