@@ -5,6 +5,7 @@
 
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
+pub(crate) mod random;
 pub(crate) mod stop;
 #[cfg(target_os = "linux")]
 pub(crate) mod threads;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokengate::{Handle, Token, cancelled, get_all, join_all};
 
+use crate::common::random::Random;
 use crate::common::{Census, Member};
 use crate::outcomes::{Given, Outcomes};
 
@@ -248,25 +249,5 @@ impl Drop for Counted<'_> {
         if self.token.is_some() {
             self.outcomes.add_let_go();
         }
-    }
-}
-
-/// SplitMix64: small, and good enough to choose.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    fn below(&mut self, end: u64) -> u64 {
-        self.next() % end
-    }
-
-    fn one_in(&mut self, of: u64) -> bool {
-        self.below(of) == 0
     }
 }
