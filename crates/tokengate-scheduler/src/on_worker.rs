@@ -7,7 +7,7 @@ use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokengate_token::{Home, Present, Ran, Runnable};
+use tokengate_token::{Home, Posted, Present, Ran, Runnable};
 
 use crate::clock;
 use crate::config::WorkerInfo;
@@ -34,8 +34,6 @@ pub(crate) struct OnWorker {
     pub(crate) present: Present,
     /// Inline bodies on this stack.
     pub(crate) frames: Cell<u32>,
-    /// The next one of the lane whose holder has just exited here.
-    next_in_lane: Cell<Option<Runnable>>,
     /// Credits of tokens taken, not yet given back.
     credits: Cell<usize>,
     until_cpu: Cell<u32>,
@@ -63,7 +61,6 @@ impl OnWorker {
             member,
             present,
             frames: Cell::new(0),
-            next_in_lane: Cell::new(None),
             credits: Cell::new(0),
             until_cpu: Cell::new(CPU_TIME_EVERY),
         }
@@ -81,22 +78,18 @@ impl OnWorker {
 
     /// Keeps the next one of a lane until [`take_next_in_lane`](Self::take_next_in_lane).
     pub(crate) fn hand_on(&self, next: Runnable) -> Result<(), Runnable> {
-        match self.next_in_lane.take() {
-            None => {
-                self.next_in_lane.set(Some(next));
-                Ok(())
-            }
-            kept => {
-                self.next_in_lane.set(kept);
-                Err(next)
-            }
+        let kept = &self.member.next_in_lane;
+        // No other thread puts one in.
+        if !kept.is_empty() {
+            return Err(next);
         }
+        kept.post(next).map(|_: Posted| ())
     }
 
     /// The next one of the lane whose holder has just exited here.
     #[inline]
     pub(crate) fn take_next_in_lane(&self) -> Option<Runnable> {
-        self.next_in_lane.take()
+        self.member.next_in_lane.take().pop_front()
     }
 
     /// Queues a runnable of the domain behind what is there.

@@ -10,7 +10,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use event_listener::{Event, Listener, listener};
-use tokengate_token::{Place, RejectCause, RunnableList, Watcher};
+use tokengate_token::{Inbox, Place, RejectCause, RunnableList, Watcher};
 
 use crate::admission::Admission;
 use crate::anchors::Anchors;
@@ -69,6 +69,9 @@ pub(crate) struct Member {
     pub(crate) thread_name: String,
     pub(crate) recorder: Recorder,
     pub(crate) watcher: Watcher,
+    /// The next one of the lane whose holder has just exited on this thread: one at most. Put in
+    /// and taken by the thread; taken by a purge too, as a destructor or waker may hold the thread.
+    pub(crate) next_in_lane: Inbox,
     ended: AtomicBool,
 }
 
@@ -134,6 +137,7 @@ impl Shared {
             thread_name: thread::current().name().unwrap_or_default().to_owned(),
             recorder: Recorder::default(),
             watcher,
+            next_in_lane: Inbox::new(),
             ended: AtomicBool::new(false),
         });
         lock(&self.members).push(member.clone());

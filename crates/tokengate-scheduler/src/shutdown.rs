@@ -105,6 +105,11 @@ fn purge(shared: &Shared) {
     }
     let killed = shared.anchors.purge_lanes(SHUT_DOWN);
     shared.count_purged(killed);
+    for member in shared.members() {
+        if let Some(next) = member.next_in_lane.take().pop_front() {
+            shared.count_purged(shared.anchors.kill(next, SHUT_DOWN));
+        }
+    }
 }
 
 struct Executing {

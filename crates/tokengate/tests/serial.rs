@@ -323,3 +323,40 @@ fn a_drop_of_the_gate_ends_lanes_whose_holders_are_suspended() {
     }
     assert!(handle.sticky().snapshot().is_empty());
 }
+
+/// Holds whoever drops it.
+struct HoldsInDrop {
+    entered: Latch,
+    release: Latch,
+}
+
+impl Drop for HoldsInDrop {
+    fn drop(&mut self) {
+        self.entered.open();
+        self.release.wait();
+    }
+}
+
+#[test]
+fn a_destructor_that_never_returns_keeps_no_token_of_the_lane_at_a_shutdown() {
+    let gate = small_gate();
+    let (entered, release) = (Latch::new(), Latch::new());
+    let held = Held::new(&gate.handle(), &FREE);
+    let result = HoldsInDrop {
+        entered: entered.clone(),
+        release: release.clone(),
+    };
+    gate.spawn(call(&SERIAL, 1), move || result).detach();
+    let behind: Vec<_> = (0..3)
+        .map(|_| gate.spawn(call(&SERIAL, 1), || ()))
+        .collect();
+    held.release();
+    entered.wait();
+    let handle = gate.handle();
+    let report = gate.shutdown(Duration::ZERO);
+    assert_eq!(report.stuck.len(), 1);
+    let resolved = behind.iter().all(Token::is_finished);
+    release.open();
+    assert!(resolved, "every handle resolves");
+    wait_until("no key is pinned", || handle.sticky().snapshot().is_empty());
+}
