@@ -7,16 +7,14 @@
 use std::hint::black_box;
 use std::time::Instant;
 
-use serde_json::Map;
-
-use crate::contender::{Contender, Handles, Job};
+use crate::contender::{Contender, Job};
 use crate::effort::Effort;
 use crate::progress::Progress;
 use crate::recorder::{Entrant, record};
-use crate::report::{ContenderReport, Grid, Verdict, spread, thousands};
+use crate::report::{ContenderReport, Grid, thousands};
 use crate::roster::{Entry, Running};
-use crate::scenarios::{Sample, Summary, put, retire};
-use crate::spread::Spread;
+use crate::scenarios::series::{self, Series};
+use crate::scenarios::{Sample, retire};
 use crate::tally::Tally;
 
 /// From so many outstanding on a repetition takes seconds.
@@ -79,24 +77,7 @@ pub(crate) fn repetition<C: Contender>(
 /// All contenders with one number of outstanding tokens.
 pub(super) struct Point {
     pub(super) outstanding: usize,
-    pub(super) tokens: usize,
-    pub(super) found: Vec<Summary>,
-}
-
-impl Point {
-    fn summary(&self, name: &str) -> Option<&Summary> {
-        self.found.iter().find(|found| found.name == name)
-    }
-
-    /// Nanoseconds a token.
-    pub(super) fn cost_ns(&self, name: &str) -> Option<Spread> {
-        let elapsed_s = self.summary(name)?.elapsed_s?;
-        Some(elapsed_s.times(1e9 / self.tokens as f64))
-    }
-
-    pub(super) fn median_ns(&self, name: &str) -> Option<f64> {
-        Some(self.cost_ns(name)?.median)
-    }
+    pub(super) series: Series,
 }
 
 /// Measures what runs at each size, which is a number of outstanding tokens and one of tokens in all.
@@ -125,10 +106,11 @@ pub(super) fn measure(
         });
         let records = record(entrants.collect(), repetitions, effort, progress);
         retire(running, &records);
+        let key = format!("at_{outstanding}");
+        let column = format!("{} outstanding", thousands(outstanding as u64));
         points.push(Point {
             outstanding,
-            tokens,
-            found: records.iter().map(Summary::of).collect(),
+            series: Series::of(key, column, tokens, &records),
         });
     }
     points
@@ -136,66 +118,23 @@ pub(super) fn measure(
 
 /// The figures of one contender at all points.
 pub(super) fn contender(name: &str, points: &[Point]) -> ContenderReport {
-    let mut figures = Map::new();
-    for point in points {
-        let at = format!("at_{}", point.outstanding);
-        if let Some(cost) = point.cost_ns(name) {
-            put(&mut figures, &format!("{at}_token"), "ns", cost);
-        }
-        if let Some(summary) = point.summary(name) {
-            figures.extend(
-                summary
-                    .basis()
-                    .into_iter()
-                    .map(|(k, v)| (format!("{at}_{k}"), v)),
-            );
-        }
-    }
-    ContenderReport {
-        name: name.to_owned(),
-        figures,
-        verdict: Verdict::worst(
-            points
-                .iter()
-                .filter_map(|point| Some(&point.summary(name)?.verdict)),
-        ),
-    }
+    series::contender(name, points.iter().map(|point| &point.series))
 }
 
 /// The cost of each contender at each point.
 pub(super) fn grid(started: &[&Entry], points: &[Point]) -> Grid {
-    let mut grid = Grid::new(
+    series::grid(
         "Nanoseconds a token by tokens outstanding; contenders without a handle a token are no equals",
-        &["contender", "handle a token"],
-    );
-    let columns = points
-        .iter()
-        .map(|point| format!("{} outstanding", thousands(point.outstanding as u64)));
-    grid.header.extend(columns);
-    grid.header.push("results".to_owned());
-    for entry in started {
-        let handle = match entry.handles {
-            Handles::Each => "yes",
-            Handles::None => "no",
-        };
-        let mut row = vec![entry.name.clone(), handle.to_owned()];
-        row.extend(points.iter().map(|point| {
-            let cost = point.cost_ns(&entry.name);
-            cost.map_or_else(|| "-".to_owned(), spread)
-        }));
-        let last = points.iter().rev().find_map(|p| p.summary(&entry.name));
-        row.push(last.map_or_else(String::new, Summary::remark));
-        grid.rows.push(row);
-    }
-    grid
+        &[series::HANDLE],
+        started,
+        points.iter().map(|point| &point.series),
+    )
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::contenders::serial::Serial;
     use crate::contenders::tokio_outside::TokioOutside;
-    use crate::recorder::Record;
 
     #[test]
     fn every_token_is_run_once_in_every_window() {
@@ -203,27 +142,5 @@ mod tests {
             let sample = repetition(&mut TokioOutside::start().unwrap(), outstanding, 20);
             assert!(sample.tally.is_flawless(), "{}", sample.tally.line());
         }
-    }
-
-    #[test]
-    fn costs_are_per_token() {
-        let sample = repetition(&mut Serial, 10, 20);
-        let record = Record {
-            name: "serial".into(),
-            samples: vec![CostSample {
-                elapsed_s: 1e-6,
-                ..sample
-            }],
-            dropped: vec![],
-            stolen: 0,
-            panic: None,
-        };
-        let point = Point {
-            outstanding: 10,
-            tokens: 20,
-            found: vec![Summary::of(&record)],
-        };
-        let cost = point.median_ns("serial").unwrap();
-        assert!((cost - 50.0).abs() < 1e-6, "{cost}");
     }
 }

@@ -7,6 +7,7 @@ pub(crate) mod cost;
 pub(crate) mod flights;
 pub(crate) mod latency;
 pub(crate) mod scale;
+mod series;
 pub(crate) mod submit;
 pub(crate) mod waves;
 

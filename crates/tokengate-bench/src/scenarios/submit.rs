@@ -47,7 +47,7 @@ fn ratios(started: &[&Entry], point: &Point) -> Vec<Ratio> {
         .iter()
         .filter(|entry| entry.handles == Handles::Each && !entry.name.starts_with("tokengate"))
         .map(|entry| entry.name.as_str());
-    let cost = |name: &str| point.median_ns(name);
+    let cost = |name: &str| point.series.median_ns(name);
     let peers = [
         ("tokio_best", best(cost, TOKIO)),
         ("fastest_peer", best(cost, with_handle)),
@@ -90,18 +90,11 @@ fn bar(allocator: &str, outstanding: usize, form: &str, peer: &str) -> Option<f6
 }
 
 fn chart(started: &[&Entry], point: &Point) -> Chart {
-    let bars = started
-        .iter()
-        .filter_map(|entry| Some((entry.name.clone(), point.cost_ns(&entry.name)?)))
-        .collect();
-    Chart::Bars {
-        title: format!(
-            "submit: {} tokens outstanding, median with smallest and largest",
-            thousands(point.outstanding as u64)
-        ),
-        unit: "ns a token",
-        bars,
-    }
+    let title = format!(
+        "submit: {} tokens outstanding, median with smallest and largest",
+        thousands(point.outstanding as u64)
+    );
+    point.series.chart(title, started)
 }
 
 #[cfg(test)]

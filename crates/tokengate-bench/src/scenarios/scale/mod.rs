@@ -147,7 +147,8 @@ fn ratios(point: &Point) -> Vec<Ratio> {
     let ratio = |form: &str, ours: &str| {
         Some(Ratio {
             name: format!("at_{}_{form}_vs_tokio_best", point.outstanding),
-            value: best(|name| point.median_ns(name), TOKIO)? / point.median_ns(ours)?,
+            value: best(|name| point.series.median_ns(name), TOKIO)?
+                / point.series.median_ns(ours)?,
             bar: bar(allocator::NAME, point.outstanding, form),
         })
     };
@@ -218,7 +219,12 @@ fn memory_grid(memories: &[Memory]) -> Grid {
 
 fn charts(started: &[&Entry], points: &[Point], memories: &[Memory]) -> Vec<Chart> {
     let line = |entry: &&Entry| {
-        let at = |point: &Point| Some((point.outstanding as f64, point.median_ns(&entry.name)?));
+        let at = |point: &Point| {
+            Some((
+                point.outstanding as f64,
+                point.series.median_ns(&entry.name)?,
+            ))
+        };
         (entry.name.clone(), points.iter().filter_map(at).collect())
     };
     let mut charts = vec![Chart::Lines {
