@@ -10,6 +10,7 @@ use clap::{Parser, Subcommand};
 use crate::allocator;
 use crate::effort::Effort;
 use crate::scenarios::Scenario;
+use crate::scenarios::flights::{Data, Key};
 use crate::scenarios::scale::resident::Held;
 
 /// Measures tokengate beside its peers.
@@ -48,6 +49,10 @@ pub(crate) struct Options {
     #[arg(long, value_name = "FILE")]
     pub(crate) input: Option<PathBuf>,
 
+    /// Run flight legs in order within a key, and by this key only
+    #[arg(long, value_name = "COLUMN")]
+    key: Option<Key>,
+
     /// The allocator of all contenders: a build has one, `cargo xtask bench` builds the one asked for
     #[arg(long, value_name = "NAME", value_parser = ["system", "mimalloc"])]
     allocator: Option<String>,
@@ -81,14 +86,30 @@ impl Options {
         all.filter(|scenario| self.scenarios.is_empty() || self.scenarios.contains(scenario))
     }
 
+    /// The data of `flights`.
+    pub(crate) fn data(&self) -> Data<'_> {
+        Data {
+            input: self.input.as_deref(),
+            key: self.key,
+        }
+    }
+
     /// Refuses options that would have no effect.
     ///
     /// # Errors
     ///
-    /// With the remedy, if this build has another allocator, or no chosen scenario reads the input.
+    /// With the remedy, if this build has another allocator, or no chosen scenario reads the data.
     pub(crate) fn check(&self) -> Result<(), String> {
-        if self.input.is_some() && !self.scenarios().any(|s| s == Scenario::Flights) {
-            return Err("only flights reads --input: add it to the scenarios".to_owned());
+        let about_data = [
+            ("--input", self.input.is_some()),
+            ("--key", self.key.is_some()),
+        ];
+        if let Some((option, _)) = about_data.iter().find(|(_, given)| *given)
+            && !self.scenarios().any(|s| s == Scenario::Flights)
+        {
+            return Err(format!(
+                "only flights reads {option}: add it to the scenarios"
+            ));
         }
         match self.allocator.as_deref() {
             None | Some(allocator::NAME) => Ok(()),
@@ -122,6 +143,10 @@ mod tests {
         assert!(parse("waves --input legs.csv").unwrap().check().is_err());
         assert_eq!(parse("flights --input legs.csv").unwrap().check(), Ok(()));
         assert_eq!(parse("--input legs.csv").unwrap().check(), Ok(()));
+        let error = parse("waves --key origin").unwrap().check().unwrap_err();
+        assert!(error.starts_with("only flights reads --key"), "{error}");
+        assert_eq!(parse("flights --key origin").unwrap().check(), Ok(()));
+        assert!(parse("flights --key dest").unwrap_err().contains("tailnum"));
     }
 
     #[test]

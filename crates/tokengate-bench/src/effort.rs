@@ -33,6 +33,18 @@ pub(crate) struct Effort {
     pub(crate) children: usize,
     /// For `latency`: how long idle workers are watched.
     pub(crate) idle_rest: Duration,
+    /// For `keyed`: tokens of a repetition.
+    pub(crate) keyed: usize,
+    /// The same where bodies take 5 µs.
+    pub(crate) keyed_with_bodies: usize,
+    /// For `locality`: KiB of a state, and the number of keys.
+    pub(crate) states: Vec<(usize, usize)>,
+    /// For `locality`: cache lines that a repetition chases through, at least.
+    pub(crate) chased_lines: usize,
+    /// For `chain`: leads of a repetition.
+    pub(crate) leads: usize,
+    /// For `skew`: tokens that arrive in a repetition.
+    pub(crate) arrivals: usize,
     /// For `scale`: tokens outstanding, and tokens in all.
     pub(crate) scale: Vec<(usize, usize)>,
     /// For `scale`: tokens held while memory is measured; none where there are none.
@@ -54,6 +66,12 @@ impl Effort {
             round_trips: [2_000, 250, 250, 60],
             children: 20_000,
             idle_rest: Duration::from_secs(1),
+            keyed: 100_000,
+            keyed_with_bodies: 5_000,
+            states: vec![(256, 6), (1024, 2), (32, 48), (256, 64)],
+            chased_lines: 1 << 20,
+            leads: 20_000,
+            arrivals: 10_000,
             scale: vec![(1_000, 50_000), (10_000, 50_000), (100_000, 100_000)],
             resident: Some(1_000_000),
         }
@@ -70,6 +88,11 @@ impl Effort {
             outstanding: vec![(1_000, 200_000), (10_000, 200_000), (1_000_000, 1_000_000)],
             round_trips: [10_000, 500, 500, 200],
             children: 100_000,
+            keyed: 1_000_000,
+            keyed_with_bodies: 20_000,
+            chased_lines: 1 << 21,
+            leads: 100_000,
+            arrivals: 25_000,
             scale: vec![
                 (1_000, 200_000),
                 (10_000, 200_000),
@@ -97,6 +120,24 @@ impl Effort {
             round_trips: [20_000, 2_000, 2_000, 1_000],
             children: 100_000,
             idle_rest: Duration::from_secs(10),
+            keyed: 1_000_000,
+            keyed_with_bodies: 100_000,
+            states: vec![
+                (32, 16),
+                (32, 48),
+                (32, 120),
+                (32, 512),
+                (256, 2),
+                (256, 6),
+                (256, 15),
+                (256, 64),
+                (1024, 2),
+                (1024, 4),
+                (1024, 16),
+            ],
+            chased_lines: 1 << 22,
+            leads: 100_000,
+            arrivals: 100_000,
             scale: vec![
                 (1_000, 1_000_000),
                 (10_000, 1_000_000),
@@ -123,6 +164,12 @@ impl Effort {
             round_trips: [20, 2, 2, 2],
             children: 20,
             idle_rest: Duration::from_millis(1),
+            keyed: 100,
+            keyed_with_bodies: 20,
+            states: vec![(1, 2)],
+            chased_lines: 64,
+            leads: 20,
+            arrivals: 20,
             scale: vec![(10, 20), (20, 20)],
             resident: None,
         }

@@ -63,6 +63,7 @@ mod contender;
 mod contenders;
 mod cpu_time;
 mod effort;
+mod keyed;
 mod machine;
 mod probe;
 mod progress;
@@ -71,8 +72,10 @@ mod recorder;
 mod report;
 mod roster;
 mod scenarios;
+mod spin;
 mod spread;
 mod tally;
+mod zipf;
 
 pub use crate::bench::Bench;
 pub use crate::contender::{Contender, Failed, Handles, Job, Outcome, OwnFigures, Unable};

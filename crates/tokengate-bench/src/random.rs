@@ -1,6 +1,6 @@
 //! A small seeded generator: the same inputs on every machine and in every run.
 //!
-//! The `waves` scenario makes its inputs with it. It is splitmix64: every state differs from the
+//! The `waves` scenario makes its inputs with it, the keyed scenarios draw their keys. It is splitmix64: every state differs from the
 //! others, so neighbouring seeds give unrelated numbers. Not for secrets.
 
 /// A deterministic source of numbers.
@@ -25,6 +25,18 @@ impl Random {
     pub(crate) fn below(&mut self, bound: u32) -> u32 {
         let high = self.next() >> 32;
         ((high * u64::from(bound)) >> 32) as u32
+    }
+
+    /// The next number from 0 up to 1, 1 excluded: as many bits as the type holds.
+    pub(crate) fn fraction(&mut self) -> f64 {
+        (self.next() >> 11) as f64 / (1_u64 << 53) as f64
+    }
+
+    /// Brings the items into a random order, every order as likely as any other.
+    pub(crate) fn shuffle<T>(&mut self, items: &mut [T]) {
+        for end in (1..items.len()).rev() {
+            items.swap(end, self.below(end as u32 + 1) as usize);
+        }
     }
 }
 
@@ -54,5 +66,23 @@ mod tests {
         let drawn: Vec<u32> = (0..1000).map(|_| random.below(7)).collect();
         assert_eq!(drawn.iter().max(), Some(&6));
         assert_eq!(drawn.iter().min(), Some(&0));
+    }
+
+    #[test]
+    fn fractions_stay_below_one_and_lie_evenly() {
+        let mut random = Random::new(1);
+        let drawn: Vec<f64> = (0..1000).map(|_| random.fraction()).collect();
+        assert!(drawn.iter().all(|fraction| (0.0..1.0).contains(fraction)));
+        let low = drawn.iter().filter(|&&fraction| fraction < 0.5).count();
+        assert!((450..550).contains(&low), "{low}");
+    }
+
+    #[test]
+    fn shuffled_items_are_the_same_items() {
+        let mut items: Vec<u32> = (0..100).collect();
+        Random::new(1).shuffle(&mut items);
+        assert!(!items.is_sorted());
+        items.sort_unstable();
+        assert_eq!(items, (0..100).collect::<Vec<_>>());
     }
 }

@@ -61,6 +61,13 @@ impl Tally {
         }
     }
 
+    /// Complains if a token ran after a later one of its key.
+    pub(crate) fn expect_order(&mut self, steps_back: u64) {
+        if steps_back > 0 {
+            self.complain(|| format!("{steps_back} tokens ran after a later one of their key"));
+        }
+    }
+
     /// Takes over what another repetition counted: the worse of both stands.
     pub(crate) fn worse(self, other: Self) -> Self {
         if self.is_flawless() { other } else { self }
@@ -113,6 +120,19 @@ mod tests {
         tally.check(&1, &2, u64::to_string);
         assert!(!tally.is_flawless());
         assert!(tally.line().contains("the digest 1 differs from 2"));
+    }
+
+    #[test]
+    fn a_lost_order_is_a_flaw() {
+        let mut tally = Tally::expecting(0);
+        tally.expect_order(0);
+        assert!(tally.is_flawless());
+        tally.expect_order(3);
+        assert!(
+            tally
+                .line()
+                .ends_with("3 tokens ran after a later one of their key")
+        );
     }
 
     #[test]

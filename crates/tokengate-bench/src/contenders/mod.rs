@@ -6,14 +6,18 @@
 
 pub(crate) mod async_executor;
 pub(crate) mod bounded_channel;
+pub(crate) mod chain;
 pub(crate) mod glommio_local;
+pub(crate) mod hash_channels;
 pub(crate) mod rayon_par_iter;
 pub(crate) mod rayon_spawn;
 pub(crate) mod serial;
 pub(crate) mod static_split;
 pub(crate) mod threadpool;
 pub(crate) mod tokengate;
+pub(crate) mod tokio_actors;
 pub(crate) mod tokio_chunks;
+pub(crate) mod tokio_dashmap;
 pub(crate) mod tokio_inside;
 pub(crate) mod tokio_join_set;
 pub(crate) mod tokio_outside;
@@ -89,13 +93,22 @@ impl<J: Job> WithOneshot<J> {
 /// Submits each job with a oneshot channel of its own, then takes each result through it.
 fn through_oneshots<J: Job>(
     jobs: impl Iterator<Item = J>,
-    mut take: impl FnMut(Outcome<J::Output>),
+    take: impl FnMut(Outcome<J::Output>),
     mut submit: impl FnMut(WithOneshot<J>),
 ) {
-    let results: Vec<_> = jobs
-        .map(|job| {
+    results_of(jobs, take, |job, done| submit(WithOneshot { job, done }));
+}
+
+/// Submits each item with the sender of its result, then takes each result.
+fn results_of<I, T>(
+    items: impl Iterator<Item = I>,
+    mut take: impl FnMut(Outcome<T>),
+    mut submit: impl FnMut(I, oneshot::Sender<T>),
+) {
+    let results: Vec<_> = items
+        .map(|item| {
             let (done, result) = oneshot::channel();
-            submit(WithOneshot { job, done });
+            submit(item, done);
             result
         })
         .collect();

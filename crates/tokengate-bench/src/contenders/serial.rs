@@ -1,6 +1,7 @@
 //! The loop on the caller's thread: what the work costs without any executor.
 
 use crate::contender::{Contender, Job, Outcome};
+use crate::keyed::{KeyedContender, KeyedJob};
 
 /// Runs each job where it is submitted.
 pub(crate) struct Serial;
@@ -14,5 +15,15 @@ impl Contender for Serial {
         for job in jobs {
             take(Ok(job.run()));
         }
+    }
+}
+
+impl KeyedContender for Serial {
+    fn run_keyed<J: KeyedJob>(
+        &mut self,
+        jobs: impl ExactSizeIterator<Item = J> + Send + 'static,
+        take: impl FnMut(Outcome<J::Output>),
+    ) {
+        self.run(jobs, take);
     }
 }

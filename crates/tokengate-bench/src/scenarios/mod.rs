@@ -3,15 +3,18 @@
 //! The bench runs the chosen ones one after the other. Each starts its contenders, takes the
 //! repetitions with the recorder and gives a [`ScenarioReport`]; none prints.
 
+pub(crate) mod chain;
 pub(crate) mod cost;
 pub(crate) mod flights;
+pub(crate) mod keyed;
 pub(crate) mod latency;
+pub(crate) mod load;
+pub(crate) mod locality;
 pub(crate) mod scale;
 mod series;
+pub(crate) mod skew;
 pub(crate) mod submit;
 pub(crate) mod waves;
-
-use std::path::Path;
 
 use clap::ValueEnum;
 use serde_json::{Map, Value, json};
@@ -33,9 +36,17 @@ pub(crate) enum Scenario {
     Submit,
     /// One token and back: quantiles and CPU time, back to back and after the caller's rest
     Latency,
+    /// Additions to the state of a key: lanes, mutexes and owner threads
+    Keyed,
+    /// Tokens that go through states as large as caches
+    Locality,
+    /// Leads that create children and take their results
+    Chain,
+    /// What a hot key does to the latency of the others
+    Skew,
     /// Cost and memory of a token with 1,000 to 10,000,000 outstanding
     Scale,
-    /// Real data: one token for each row, results checked against published digests
+    /// Real data: one token for each row, with and without keys, checked against published digests
     Flights,
 }
 
@@ -45,6 +56,22 @@ impl Scenario {
         Self::Waves,
         Self::Submit,
         Self::Latency,
+        Self::Keyed,
+        Self::Locality,
+        Self::Chain,
+        Self::Skew,
+        Self::Scale,
+        Self::Flights,
+    ];
+
+    /// Those that any executor can take part in; in `chain` bodies create tasks, each executor in its own way.
+    pub(crate) const OPEN: &'static [Self] = &[
+        Self::Waves,
+        Self::Submit,
+        Self::Latency,
+        Self::Keyed,
+        Self::Locality,
+        Self::Skew,
         Self::Scale,
         Self::Flights,
     ];
@@ -55,6 +82,10 @@ impl Scenario {
             Self::Waves => "waves",
             Self::Submit => "submit",
             Self::Latency => "latency",
+            Self::Keyed => "keyed",
+            Self::Locality => "locality",
+            Self::Chain => "chain",
+            Self::Skew => "skew",
             Self::Scale => "scale",
             Self::Flights => "flights",
         }
@@ -64,20 +95,24 @@ impl Scenario {
     ///
     /// # Errors
     ///
-    /// If the input file cannot be read; the message names it.
+    /// If the data of `flights` cannot be read; the message names what is missing.
     pub(crate) fn run(
         self,
         entries: &[&Entry],
         effort: &Effort,
-        input: Option<&Path>,
+        data: flights::Data<'_>,
     ) -> Result<ScenarioReport, String> {
         let progress = Progress::new(self.name());
         Ok(match self {
             Self::Waves => waves::run(entries, effort, &progress),
             Self::Submit => submit::run(entries, effort, &progress),
             Self::Latency => latency::run(entries, effort, &progress),
+            Self::Keyed => keyed::run(entries, effort, &progress),
+            Self::Locality => locality::run(entries, effort, &progress),
+            Self::Chain => chain::run(entries, effort, &progress),
+            Self::Skew => skew::run(entries, effort, &progress),
             Self::Scale => scale::run(entries, effort, &progress),
-            Self::Flights => flights::run(entries, effort, input, &progress)?,
+            Self::Flights => flights::run(entries, effort, data, &progress)?,
         })
     }
 }
@@ -87,6 +122,9 @@ const OURS: [(&str, &str); 2] = [("one_by_one", "tokengate"), ("batch", "tokenga
 
 /// tokio with a handle a token, in both its forms.
 const TOKIO: [&str; 2] = ["tokio", "tokio-inside"];
+
+/// tokio with a handle a token and a mutex a key, in both its forms.
+const TOKIO_MUTEX: [&str; 2] = ["tokio-mutex", "tokio-mutex-inside"];
 
 /// What one repetition gives.
 trait Sample {
@@ -170,7 +208,7 @@ fn started<'a>(entries: &[&'a Entry], absent: &[Skipped]) -> Vec<&'a Entry> {
 }
 
 /// Lets those go that have panicked: what may be half changed does not run again.
-fn retire<S>(running: &mut Vec<Running>, records: &[Record<S>]) {
+fn retire<S, C: ?Sized>(running: &mut Vec<Running<C>>, records: &[Record<S>]) {
     let broken = |name: &str| records.iter().any(|r| r.name == name && r.panic.is_some());
     running.retain(|running| !broken(&running.name));
 }

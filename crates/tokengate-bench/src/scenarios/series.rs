@@ -7,6 +7,7 @@
 use serde_json::Map;
 
 use crate::contender::Handles;
+use crate::keyed::Order;
 use crate::recorder::Record;
 use crate::report::{Chart, ContenderReport, Grid, Verdict, spread};
 use crate::roster::Entry;
@@ -31,6 +32,12 @@ pub(super) type Trait = (&'static str, fn(&Entry) -> &'static str);
 pub(super) const HANDLE: Trait = ("handle a token", |entry| match entry.handles {
     Handles::Each => "yes",
     Handles::None => "no",
+});
+
+/// Whether tokens of one key run in the order of their submission.
+pub(super) const ORDER: Trait = ("keeps order", |entry| match entry.order {
+    Order::Kept => "yes",
+    Order::Free => "no",
 });
 
 impl Series {
@@ -70,6 +77,11 @@ impl Series {
         }
     }
 
+    /// How a contender came through; `None` if it did not take part.
+    pub(super) fn verdict(&self, name: &str) -> Option<&Verdict> {
+        Some(&self.summary(name)?.verdict)
+    }
+
     fn summary(&self, name: &str) -> Option<&Summary> {
         self.found.iter().find(|found| found.name == name)
     }
@@ -94,7 +106,7 @@ pub(super) fn contender<'a>(
     ContenderReport {
         name: name.to_owned(),
         figures,
-        verdict: Verdict::worst(all.filter_map(|series| Some(&series.summary(name)?.verdict))),
+        verdict: Verdict::worst(all.filter_map(|series| series.verdict(name))),
     }
 }
 

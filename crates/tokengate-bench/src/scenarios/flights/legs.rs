@@ -1,4 +1,4 @@
-//! Reads flight legs: the rows' bytes and the three columns that are summed.
+//! Reads flight legs: the rows' bytes, the three columns that are summed, and where the others are.
 //!
 //! The scenario calls it before anything is measured. It takes a CSV text with a header line, plain or
 //! compressed with gzip, whose fields hold no quotes.
@@ -25,13 +25,36 @@ pub(crate) struct Leg {
     pub(crate) distance_mi: i32,
 }
 
+impl Leg {
+    /// The bytes of a column; none if the row ends before it.
+    pub(super) fn field(&self, column: usize) -> &'static [u8] {
+        fields(self.row).nth(column).unwrap_or_default()
+    }
+}
+
+/// All rows.
+#[derive(Debug)]
+pub(super) struct Table {
+    pub(super) header: &'static [u8],
+    pub(super) legs: &'static [Leg],
+    /// Whether it is the data that comes with this crate.
+    pub(super) is_built_in: bool,
+}
+
+impl Table {
+    /// The place of a column; `None` if there is none of this name.
+    pub(super) fn column(&self, name: &str) -> Option<usize> {
+        column(self.header, name)
+    }
+}
+
 /// Reads a file, or the built-in data. What is read stays in memory until the process ends, so that a
 /// token can refer to its row without counting references.
 ///
 /// # Errors
 ///
 /// If the file cannot be read or is not such a table; the message names the file and the line.
-pub(super) fn read(input: Option<&Path>) -> Result<&'static [Leg], String> {
+pub(super) fn read(input: Option<&Path>) -> Result<Table, String> {
     let (name, bytes) = match input {
         None => ("the built-in data".to_owned(), BUILT_IN.to_vec()),
         Some(path) => {
@@ -42,7 +65,23 @@ pub(super) fn read(input: Option<&Path>) -> Result<&'static [Leg], String> {
     };
     let text: &'static [u8] = Box::leak(unpack(bytes).map_err(|e| format!("{name}: {e}"))?);
     let legs = parse(text).map_err(|e| format!("{name}: {e}"))?;
-    Ok(Box::leak(legs.into_boxed_slice()))
+    Ok(Table {
+        header: lines(text).next().unwrap_or_default(),
+        legs: Box::leak(legs.into_boxed_slice()),
+        is_built_in: input.is_none(),
+    })
+}
+
+fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
+    text.split(|&byte| byte == b'\n')
+}
+
+fn fields(line: &[u8]) -> impl Iterator<Item = &[u8]> {
+    line.split(|&byte| byte == b',')
+}
+
+fn column(header: &[u8], name: &str) -> Option<usize> {
+    fields(header).position(|field| field.trim_ascii() == name.as_bytes())
 }
 
 fn unpack(bytes: Vec<u8>) -> Result<Box<[u8]>, String> {
@@ -57,13 +96,10 @@ fn unpack(bytes: Vec<u8>) -> Result<Box<[u8]>, String> {
 }
 
 fn parse(text: &'static [u8]) -> Result<Vec<Leg>, String> {
-    let mut lines = text.split(|&byte| byte == b'\n');
+    let mut lines = lines(text);
     let header = lines.next().unwrap_or_default();
     let column = |name: &str| {
-        header
-            .split(|&byte| byte == b',')
-            .position(|field| field.trim_ascii() == name.as_bytes())
-            .ok_or_else(|| format!("the first line names no column {name}"))
+        column(header, name).ok_or_else(|| format!("the first line names no column {name}"))
     };
     let columns = [
         column("dep_delay_min")?,
@@ -81,7 +117,7 @@ fn parse(text: &'static [u8]) -> Result<Vec<Leg>, String> {
 
 fn leg(row: &'static [u8], columns: [usize; 3]) -> Option<Leg> {
     let number = |column: usize| {
-        let field = row.split(|&byte| byte == b',').nth(column)?;
+        let field = fields(row).nth(column)?;
         match str::from_utf8(field).ok()?.trim() {
             "" => Some(0),
             text => text.parse().ok(),

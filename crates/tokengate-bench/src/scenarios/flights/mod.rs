@@ -1,266 +1,158 @@
 //! `flights`: real data, one token for each of 80,789 flight legs, checked against known digests.
 //!
-//! A token's result is the SHA-256 of its row; all results are XORed, and three columns are summed
-//! beside. A lost, doubled or torn token changes the outcome. Reading the file is not measured.
+//! Once as the rows come, in any order ([`rows`]), and once with a serial lane for each tail number, carrier
+//! or origin ([`keys`]). Reading the file, and numbering keys, is not measured.
 
+mod keys;
 mod legs;
+mod rows;
 
 use std::path::Path;
-use std::time::Instant;
 
-use serde_json::json;
-use sha2::{Digest, Sha256};
-
+pub(crate) use self::keys::{Key, KeyedLegs};
 pub(crate) use self::legs::Leg;
+pub(crate) use self::rows::{FlightSample, repetition};
 
-use crate::contender::{Contender, Job};
-use crate::contenders::serial::Serial;
+use self::legs::Table;
+use self::rows::Rows;
 use crate::effort::Effort;
+use crate::keyed::Order;
 use crate::progress::Progress;
-use crate::recorder::{Entrant, record};
-use crate::report::{Chart, ContenderReport, Grid, Ratio, ScenarioReport, spread, thousands};
+use crate::report::{ContenderReport, ScenarioReport, Verdict};
 use crate::roster::{self, Entry, Skipped};
-use crate::scenarios::{Sample, Summary, put, skipped};
-use crate::spread::Spread;
-use crate::tally::Tally;
+use crate::scenarios::load::{self, Load};
+use crate::scenarios::series::{self, Series};
+use crate::scenarios::{skipped, started};
 
-/// What all legs come to.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct Outcome {
-    xor: [u8; 32],
-    dep_delay_min: i64,
-    arr_delay_min: i64,
-    distance_mi: i64,
+/// What the command line says of the data.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Data<'a> {
+    /// Where it is, if it is not the built-in data.
+    pub(crate) input: Option<&'a Path>,
+    /// The only key that is wanted; none means the rows as they come, and every key that there is.
+    pub(crate) key: Option<Key>,
 }
 
-/// What the built-in data comes to, computed once with another program.
-const REFERENCE: Outcome = Outcome {
-    xor: [
-        0x7c, 0xe1, 0x1e, 0xb8, 0xf7, 0xf8, 0xbb, 0xa7, 0x58, 0x96, 0x49, 0x02, 0xcf, 0x97, 0x96,
-        0x88, 0x71, 0x68, 0xa4, 0x14, 0x6e, 0xe0, 0x21, 0x58, 0x60, 0xac, 0x34, 0x44, 0x1f, 0xd0,
-        0x6e, 0x27,
-    ],
-    dep_delay_min: 892_053,
-    arr_delay_min: 456_391,
-    distance_mi: 81_343_950,
-};
-
-/// One row's token.
-struct HashRow(&'static Leg);
-
-/// One row's result.
-struct Hashed {
-    digest: [u8; 32],
-    leg: &'static Leg,
-}
-
-impl Job for HashRow {
-    type Output = Hashed;
-
-    fn run(self) -> Hashed {
-        Hashed {
-            digest: Sha256::digest(self.0.row).into(),
-            leg: self.0,
-        }
-    }
-}
-
-impl Outcome {
-    fn add(&mut self, hashed: &Hashed) {
-        for (sum, byte) in self.xor.iter_mut().zip(hashed.digest) {
-            *sum ^= byte;
-        }
-        self.dep_delay_min += i64::from(hashed.leg.dep_delay_min);
-        self.arr_delay_min += i64::from(hashed.leg.arr_delay_min);
-        self.distance_mi += i64::from(hashed.leg.distance_mi);
-    }
-
-    fn show(&self) -> String {
-        format!(
-            "{} (delays {} and {} min, distance {} mi)",
-            self.hex(),
-            self.dep_delay_min,
-            self.arr_delay_min,
-            self.distance_mi
-        )
-    }
-
-    fn hex(&self) -> String {
-        self.xor.iter().map(|byte| format!("{byte:02x}")).collect()
-    }
-}
-
-/// One repetition over all legs.
-pub(crate) struct FlightSample {
-    elapsed_s: f64,
-    outcome: Outcome,
-    tally: Tally,
-}
-
-impl Sample for FlightSample {
-    fn elapsed_s(&self) -> f64 {
-        self.elapsed_s
-    }
-
-    fn tally(&self) -> &Tally {
-        &self.tally
-    }
-}
-
-/// Runs a token for each leg on a contender.
-pub(crate) fn repetition<C: Contender>(contender: &mut C, legs: &'static [Leg]) -> FlightSample {
-    let mut tally = Tally::expecting(legs.len());
-    let mut outcome = Outcome::default();
-    let started = Instant::now();
-    contender.run(legs.iter().map(HashRow), |result| {
-        if let Some(hashed) = tally.count(result) {
-            outcome.add(&hashed);
-        }
-    });
-    FlightSample {
-        elapsed_s: started.elapsed().as_secs_f64(),
-        outcome,
-        tally,
-    }
-}
-
-/// Measures the entries over a file, or over the built-in data.
+/// Measures the entries over the data.
 ///
 /// # Errors
 ///
-/// If the file cannot be read.
+/// If the file cannot be read, or lacks the column of the key that is wanted.
 pub(crate) fn run(
     entries: &[&Entry],
     effort: &Effort,
-    input: Option<&Path>,
+    data: Data<'_>,
     progress: &Progress,
 ) -> Result<ScenarioReport, String> {
-    let legs = legs::read(input)?;
-    let expected = match input {
-        None => REFERENCE,
-        // Nobody knows what another file comes to: the serial loop says it.
-        Some(_) => repetition(&mut Serial, legs).outcome,
+    let table = legs::read(data.input)?;
+    let loads = loads(&table, data.key)?;
+    let (rows, mut absent) = match data.key {
+        None => {
+            let (mut running, absent) = roster::start(entries.iter().copied());
+            let rows = rows::measure(&mut running, &table, effort, progress);
+            (Some(rows), absent)
+        }
+        Some(_) => (None, without_order(entries)),
     };
-    let (mut running, absent) = roster::start(entries.iter().copied());
-    let entrants = running.iter_mut().map(|running| {
-        Entrant::new(&running.name, || {
-            let mut sample = running.contender.flights(legs);
-            sample
-                .tally
-                .check(&sample.outcome, &expected, Outcome::show);
-            sample
+    let keyed = entries.iter().filter(|entry| entry.order == Order::Kept);
+    let (mut running, absent_here) = roster::start_keyed(keyed.copied());
+    absent.extend(absent_here);
+    let by_key: Vec<Series> = loads
+        .iter()
+        .map(|(key, load)| {
+            let records = load::measure(
+                &mut running,
+                |_| true,
+                load,
+                |contender, load| contender.keyed_flights(load),
+                effort,
+                progress,
+            );
+            let tokens = load.jobs().len();
+            Series::of(key.name().into(), load.column(), tokens, &records)
         })
-    });
-    let records = record(entrants.collect(), effort.repetitions, effort, progress);
-    let found: Vec<Summary> = records.iter().map(Summary::of).collect();
-    Ok(report(&found, absent, legs.len(), &expected))
+        .collect();
+    Ok(report(entries, rows.as_ref(), &by_key, absent))
+}
+
+/// The legs by the key that is wanted, or by every key that the table has.
+fn loads(table: &Table, wanted: Option<Key>) -> Result<Vec<(Key, KeyedLegs)>, String> {
+    let load = |key| Some((key, KeyedLegs::of(table, key)?));
+    match wanted {
+        None => Ok(Key::ALL.into_iter().filter_map(load).collect()),
+        Some(key) => {
+            let missing = || format!("the first line names no column {}", key.name());
+            Ok(vec![load(key).ok_or_else(missing)?])
+        }
+    }
+}
+
+/// Those who would come to another digest.
+fn without_order(entries: &[&Entry]) -> Vec<Skipped> {
+    let free = entries.iter().filter(|entry| entry.order == Order::Free);
+    free.map(|entry| Skipped {
+        name: entry.name.clone(),
+        reason: "keeps no order of the rows of a key".to_owned(),
+    })
+    .collect()
 }
 
 fn report(
-    found: &[Summary],
-    absent: Vec<Skipped>,
-    legs: usize,
-    expected: &Outcome,
+    entries: &[&Entry],
+    rows: Option<&Rows>,
+    by_key: &[Series],
+    mut absent: Vec<Skipped>,
 ) -> ScenarioReport {
-    let mut contenders: Vec<_> = found.iter().map(|found| contender(found, legs)).collect();
-    contenders.extend(absent.into_iter().map(skipped));
+    absent.dedup_by(|a, b| a.name == b.name);
+    let started = started(entries, &absent);
+    let keyed: Vec<&Entry> = started
+        .iter()
+        .copied()
+        .filter(|entry| entry.order == Order::Kept)
+        .collect();
+    let contenders = started
+        .iter()
+        .map(|entry| contender(&entry.name, rows, by_key))
+        .chain(absent.into_iter().map(skipped));
+    let chart = |series: &Series| series.chart(format!("flights: {}", series.column), &keyed);
+    let mut grids: Vec<_> = rows.map(Rows::grid).into_iter().collect();
+    if !by_key.is_empty() {
+        grids.push(series::grid(
+            "Nanoseconds a row, in order within each key; digests are those expected",
+            &[series::HANDLE],
+            &keyed,
+            by_key.iter(),
+        ));
+    }
     ScenarioReport {
         name: "flights",
         busy_elsewhere_cpus: 0.0,
-        contenders,
-        ratios: ratios(found),
+        contenders: contenders.collect(),
+        ratios: rows
+            .map(Rows::ratios)
+            .into_iter()
+            .flatten()
+            .chain(by_key.iter().flat_map(keys::ratios))
+            .collect(),
         limits: vec![],
-        grids: vec![grid(found, legs, expected)],
-        charts: vec![Chart::Bars {
-            title: "flights: all legs, median with smallest and largest".into(),
-            unit: "elapsed ms",
-            bars: found.iter().filter_map(bar).collect(),
-        }],
+        grids,
+        charts: rows
+            .map(Rows::chart)
+            .into_iter()
+            .chain(by_key.iter().map(chart))
+            .collect(),
     }
 }
 
-fn contender(found: &Summary, legs: usize) -> ContenderReport {
-    let mut figures = found.basis();
-    if let Some(elapsed) = found.elapsed_s {
-        put(&mut figures, "elapsed", "s", elapsed);
-        let rate = legs as f64 / elapsed.median;
-        figures.insert("throughput_per_s".into(), json!(rate));
+/// The figures of one contender, with and without keys.
+fn contender(name: &str, rows: Option<&Rows>, by_key: &[Series]) -> ContenderReport {
+    let (mut figures, verdict) = rows.and_then(|rows| rows.contender(name)).unzip();
+    let mut report = series::contender(name, by_key.iter());
+    if let Some(figures) = &mut figures {
+        figures.append(&mut report.figures);
+        report.figures = std::mem::take(figures);
     }
-    ContenderReport {
-        name: found.name.clone(),
-        figures,
-        verdict: found.verdict.clone(),
-    }
-}
-
-fn bar(found: &Summary) -> Option<(String, Spread)> {
-    Some((found.name.clone(), found.elapsed_s?.times(1e3)))
-}
-
-/// Shown without a bar: the promise for this data is about keys.
-fn ratios(found: &[Summary]) -> Vec<Ratio> {
-    let elapsed = |name: &str| {
-        let found = found.iter().find(|found| found.name == name)?;
-        Some(found.elapsed_s?.median)
-    };
-    let ours = [("one_by_one", "tokengate"), ("batch", "tokengate-batch")];
-    let peers = [
-        ("serial", "serial"),
-        ("static_split", "static-split"),
-        ("tokio", "tokio"),
-    ];
-    let mut ratios = Vec::new();
-    for (form, ours) in ours {
-        for (short, peer) in peers {
-            let values = elapsed(ours).zip(elapsed(peer));
-            ratios.extend(values.map(|(ours, peer)| Ratio {
-                name: format!("{form}_vs_{short}"),
-                value: peer / ours,
-                bar: None,
-            }));
-        }
-    }
-    ratios
-}
-
-fn grid(found: &[Summary], legs: usize, expected: &Outcome) -> Grid {
-    let mut grid = Grid::new(
-        &format!("A token a row; expected {}", expected.show()),
-        &["contender", "elapsed ms", "tokens/s", "results"],
-    );
-    for found in found {
-        let mut row = vec![found.name.clone()];
-        match found.elapsed_s {
-            Some(elapsed) => row.extend([
-                spread(elapsed.times(1e3)),
-                thousands((legs as f64 / elapsed.median) as u64),
-            ]),
-            None => row.extend(["-"; 2].map(str::to_owned)),
-        }
-        row.push(found.remark());
-        grid.rows.push(row);
-    }
-    grid
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::contenders::rayon_spawn::RayonSpawn;
-
-    #[test]
-    fn the_built_in_data_comes_to_the_reference() {
-        let legs = legs::read(None).unwrap();
-        assert_eq!(legs.len(), 80_789);
-        assert_eq!(repetition(&mut Serial, legs).outcome, REFERENCE);
-    }
-
-    #[test]
-    fn a_lost_token_changes_the_digest() {
-        let legs = &legs::read(None).unwrap()[..100];
-        let all = repetition(&mut RayonSpawn::start().unwrap(), legs).outcome;
-        let fewer = repetition(&mut Serial, &legs[1..]).outcome;
-        assert_ne!(all, fewer);
-        assert_eq!(all, repetition(&mut Serial, legs).outcome);
-    }
+    let keyed = by_key.iter().filter_map(|series| series.verdict(name));
+    report.verdict = Verdict::worst(verdict.iter().chain(keyed));
+    report
 }
