@@ -12,15 +12,19 @@
 //! | `waves` | what does mixed work of 0.3 to 9 µs cost in 15 waves that double from 4 to 65,536 tokens? |
 //! | `submit` | what does one empty token cost, with 1,000 to 1,000,000 outstanding? |
 //! | `latency` | how long are one token and its result on their way, back to back and after a rest? |
+//! | `keyed` | what does it cost to have the state of a key to oneself, evenly drawn and by Zipf's law? |
+//! | `locality` | what is it worth that a key, with a state as large as caches are, stays with a core? |
+//! | `chain` | what does a child cost that a body creates and takes the result of? |
+//! | `skew` | what does one hot key do to the latency of the others? |
 //! | `scale` | what does a token cost in time and memory, with 1,000 to 10,000,000 outstanding? |
-//! | `flights` | is every row of real data hashed exactly once, and how fast? |
+//! | `flights` | is every row of real data hashed exactly once, in order within a key, and how fast? |
 //!
 //! # An executor of your own
 //!
 //! Implement [`Contender`], one method, and hand it to [`Bench::contender`]: it then takes part in
-//! every scenario beside the built-in ones, with the same checks, options and reports. A complete
-//! program is `examples/own_executor.rs`; run it with
-//! `cargo run --release -p tokengate-bench --example own_executor -- --quick`.
+//! every scenario but `chain` beside the built-in ones, with the same checks, options and reports; where
+//! tokens have keys it takes a mutex for each key. A complete program is `examples/own_executor.rs`; run
+//! it with `cargo run --release -p tokengate-bench --example own_executor -- --quick`.
 //!
 //! ```
 //! use tokengate_bench::{Bench, Contender, Handles, Job, Outcome};
