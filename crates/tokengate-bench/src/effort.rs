@@ -23,8 +23,8 @@ pub(crate) struct Effort {
     pub(crate) waves: usize,
     /// Whether occupancy, CPU parallelism and latency of the peers are taken too, not only ours.
     pub(crate) peer_figures: bool,
-    /// Whether slow peers take part where that takes minutes.
-    pub(crate) all_peers: bool,
+    /// Which peers take part where each of them takes long.
+    pub(crate) peers: Peers,
     /// For `submit`: tokens outstanding, and tokens in all.
     pub(crate) outstanding: Vec<(usize, usize)>,
     /// For `latency`: tokens of one repetition, for each rest of the caller.
@@ -51,6 +51,17 @@ pub(crate) struct Effort {
     pub(crate) resident: Option<usize>,
 }
 
+/// Peers where each of them takes long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Peers {
+    /// Those that we promise something about.
+    Promised,
+    /// All but those that take minutes.
+    InTime,
+    /// All.
+    All,
+}
+
 impl Effort {
     /// Below one minute.
     pub(crate) fn quick() -> Self {
@@ -61,7 +72,7 @@ impl Effort {
             retakes: 1,
             waves: 15,
             peer_figures: false,
-            all_peers: false,
+            peers: Peers::Promised,
             outstanding: vec![(1_000, 50_000), (10_000, 50_000), (1_000_000, 1_000_000)],
             round_trips: [2_000, 250, 250, 60],
             children: 20_000,
@@ -71,7 +82,7 @@ impl Effort {
             states: vec![(256, 6), (1024, 2), (32, 48), (256, 64)],
             chased_lines: 1 << 20,
             leads: 20_000,
-            arrivals: 10_000,
+            arrivals: 5_000,
             scale: vec![(1_000, 50_000), (10_000, 50_000), (100_000, 100_000)],
             resident: Some(1_000_000),
         }
@@ -85,6 +96,7 @@ impl Effort {
             figure_repetitions: 3,
             retakes: 3,
             peer_figures: true,
+            peers: Peers::InTime,
             outstanding: vec![(1_000, 200_000), (10_000, 200_000), (1_000_000, 1_000_000)],
             round_trips: [10_000, 500, 500, 200],
             children: 100_000,
@@ -92,7 +104,7 @@ impl Effort {
             keyed_with_bodies: 20_000,
             chased_lines: 1 << 21,
             leads: 100_000,
-            arrivals: 25_000,
+            arrivals: 15_000,
             scale: vec![
                 (1_000, 200_000),
                 (10_000, 200_000),
@@ -111,7 +123,7 @@ impl Effort {
             figure_repetitions: 7,
             retakes: 5,
             peer_figures: true,
-            all_peers: true,
+            peers: Peers::All,
             outstanding: vec![
                 (1_000, 1_000_000),
                 (10_000, 1_000_000),
@@ -159,7 +171,7 @@ impl Effort {
             retakes: 0,
             waves: 3,
             peer_figures: true,
-            all_peers: true,
+            peers: Peers::All,
             outstanding: vec![(10, 20)],
             round_trips: [20, 2, 2, 2],
             children: 20,

@@ -5,7 +5,7 @@
 
 use crate::allocator;
 use crate::contender::Handles;
-use crate::effort::Effort;
+use crate::effort::{Effort, Peers};
 use crate::progress::Progress;
 use crate::report::{Chart, Ratio, ScenarioReport, thousands};
 use crate::roster::{self, Entry, Skipped};
@@ -15,11 +15,25 @@ use crate::scenarios::{OURS, TOKIO, best, skipped, started};
 /// Take microseconds a token when a million are outstanding: one on the way, one for its 512 threads.
 const SLOW: [&str; 2] = ["tokio-spawn-pinned", "tokio-spawn-blocking"];
 
+/// We promise nothing beside these when a million are outstanding.
+const WITHOUT_A_PROMISE: [&str; 4] = [
+    "rayon-spawn",
+    "threadpool",
+    "async-executor",
+    "bounded-channel",
+];
+
 /// Measures the entries.
 pub(crate) fn run(entries: &[&Entry], effort: &Effort, progress: &Progress) -> ScenarioReport {
     let (mut running, absent) = roster::start(entries.iter().copied());
     let in_time = |name: &str, outstanding| {
-        effort.all_peers || outstanding < 100_000 || !SLOW.contains(&name)
+        let left_out = match effort.peers {
+            _ if outstanding < 100_000 => false,
+            Peers::Promised => SLOW.contains(&name) || WITHOUT_A_PROMISE.contains(&name),
+            Peers::InTime => SLOW.contains(&name),
+            Peers::All => false,
+        };
+        !left_out
     };
     let points = cost::measure(&mut running, &effort.outstanding, in_time, effort, progress);
     report(entries, &points, absent)

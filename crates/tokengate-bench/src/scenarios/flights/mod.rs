@@ -56,7 +56,11 @@ pub(crate) fn run(
     };
     let keyed = entries.iter().filter(|entry| entry.order == Order::Kept);
     let (mut running, absent_here) = roster::start_keyed(keyed.copied());
-    absent.extend(absent_here);
+    for skipped in absent_here {
+        if absent.iter().all(|absent| absent.name != skipped.name) {
+            absent.push(skipped);
+        }
+    }
     let by_key: Vec<Series> = loads
         .iter()
         .map(|(key, load)| {
@@ -101,9 +105,8 @@ fn report(
     entries: &[&Entry],
     rows: Option<&Rows>,
     by_key: &[Series],
-    mut absent: Vec<Skipped>,
+    absent: Vec<Skipped>,
 ) -> ScenarioReport {
-    absent.dedup_by(|a, b| a.name == b.name);
     let started = started(entries, &absent);
     let keyed: Vec<&Entry> = started
         .iter()
