@@ -15,6 +15,7 @@ pub(crate) mod serial;
 pub(crate) mod static_split;
 pub(crate) mod threadpool;
 pub(crate) mod tokengate;
+mod tokengate_lanes;
 pub(crate) mod tokio_actors;
 pub(crate) mod tokio_chunks;
 pub(crate) mod tokio_dashmap;

@@ -3,7 +3,9 @@
 //! Three forms of the same gate: call by call, calls in a batch, and a batch whose results are taken in one
 //! wait. A job becomes a call of the guarded function of its weight.
 
-use tokengate::{Domains, Gate, Timing, TimingReport, Token, Weight, task_token_guard};
+use std::fmt::Display;
+
+use tokengate::{Domains, Gate, Timing, TimingReport, Token, TokenError, Weight, task_token_guard};
 
 use crate::contender::{Contender, Failed, Job, Outcome, OwnFigures, Unable};
 
@@ -66,6 +68,27 @@ impl Tokengate {
         let read = gate.timing();
         Ok(Self { gate, form, read })
     }
+
+    /// Makes the calls in this form, and takes their results. Each step of the iterator is a call.
+    pub(super) fn take_all<T, E>(
+        &self,
+        calls: impl Iterator<Item = Token<T, E>>,
+        mut take: impl FnMut(Outcome<T>),
+    ) where
+        TokenError<E>: Display,
+    {
+        let _entered = self.gate.enter();
+        let calls = || calls.collect::<Vec<_>>();
+        let tokens = match self.form {
+            Form::OneByOne => calls(),
+            Form::Batch | Form::GetAll => self.gate.batch(calls),
+        };
+        let mut take = |result: Result<_, _>| take(result.map_err(Failed::because));
+        match self.form {
+            Form::OneByOne | Form::Batch => tokens.into_iter().for_each(|t| take(t.get())),
+            Form::GetAll => tokengate::get_all(tokens).into_iter().for_each(take),
+        }
+    }
 }
 
 fn call<J: Job>(job: J) -> Token<J::Output> {
@@ -80,19 +103,9 @@ impl Contender for Tokengate {
     fn run<J: Job>(
         &mut self,
         jobs: impl ExactSizeIterator<Item = J> + Send + 'static,
-        mut take: impl FnMut(Outcome<J::Output>),
+        take: impl FnMut(Outcome<J::Output>),
     ) {
-        let _entered = self.gate.enter();
-        let calls = || jobs.map(call).collect::<Vec<_>>();
-        let tokens = match self.form {
-            Form::OneByOne => calls(),
-            Form::Batch | Form::GetAll => self.gate.batch(calls),
-        };
-        let mut take = |result: Result<_, _>| take(result.map_err(Failed::because));
-        match self.form {
-            Form::OneByOne | Form::Batch => tokens.into_iter().for_each(|t| take(t.get())),
-            Form::GetAll => tokengate::get_all(tokens).into_iter().for_each(take),
-        }
+        self.take_all(jobs.map(call), take);
     }
 
     fn own_figures(&mut self) -> Option<OwnFigures> {

@@ -9,8 +9,13 @@ use crate::contenders::{
     async_executor::AsyncExecutor,
     bounded_channel::BoundedChannel,
     chain::{
-        local_executor::LocalExecutors, local_set::LocalSets, nested::Nested,
-        rayon_join::RayonJoin, rayon_scope::RayonScope, tokio_inside::TokioInsideChains,
+        local_executor::LocalExecutors,
+        local_set::LocalSets,
+        nested::Nested,
+        rayon_join::RayonJoin,
+        rayon_scope::RayonScope,
+        tokengate::{Lead, TokengateChains},
+        tokio_inside::TokioInsideChains,
         tokio_outside::TokioOutsideChains,
     },
     glommio_local::GlommioLocal,
@@ -122,10 +127,21 @@ fn ours() -> Vec<Entry> {
         Entry::new(name, Each, scenarios, move || Tokengate::start(form))
             .measuring(move || Tokengate::start_timing_all(form))
     };
+    let one_by_one = &[
+        Waves, Submit, Latency, Keyed, Locality, Chain, Skew, Scale, Flights,
+    ];
+    let batch = &[Submit, Keyed, Locality, Chain, Scale, Flights];
     vec![
-        plain("tokengate", PLAIN, Form::OneByOne)
-            .roomy(|tokens| Tokengate::start_with_room(Form::OneByOne, tokens)),
-        plain("tokengate-batch", &[Submit, Scale, Flights], Form::Batch),
+        plain("tokengate", one_by_one, Form::OneByOne)
+            .roomy(|tokens| Tokengate::start_with_room(Form::OneByOne, tokens))
+            .with_keys(Kept, || Tokengate::start(Form::OneByOne))
+            .with_chains(|| TokengateChains::start(Form::OneByOne, Lead::Blocking)),
+        plain("tokengate-batch", batch, Form::Batch)
+            .with_keys(Kept, || Tokengate::start(Form::Batch))
+            .with_chains(|| TokengateChains::start(Form::Batch, Lead::Blocking)),
+        Entry::chains("tokengate-async", || {
+            TokengateChains::start(Form::OneByOne, Lead::Async)
+        }),
         plain("tokengate-get-all", BULK, Form::GetAll),
         Entry::new("tokengate-free-routing", Each, &[Waves], || {
             Tokengate::start_free_routing(Form::GetAll)

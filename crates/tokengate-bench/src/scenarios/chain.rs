@@ -125,10 +125,16 @@ mod tests {
     use super::*;
     use crate::contender::{Failed, Outcome};
     use crate::contenders::chain::{
-        local_executor::LocalExecutors, local_set::LocalSets, nested::Nested,
-        rayon_join::RayonJoin, rayon_scope::RayonScope, tokio_inside::TokioInsideChains,
+        local_executor::LocalExecutors,
+        local_set::LocalSets,
+        nested::Nested,
+        rayon_join::RayonJoin,
+        rayon_scope::RayonScope,
+        tokengate::{Lead, TokengateChains},
+        tokio_inside::TokioInsideChains,
         tokio_outside::TokioOutsideChains,
     };
+    use crate::contenders::tokengate::Form;
 
     #[track_caller]
     fn assert_sound(mut contender: impl Chains) {
@@ -146,6 +152,10 @@ mod tests {
         assert_sound(RayonScope::start().unwrap());
         assert_sound(LocalSets::start().unwrap());
         assert_sound(LocalExecutors::start().unwrap());
+        for form in [Form::OneByOne, Form::Batch] {
+            assert_sound(TokengateChains::start(form, Lead::Blocking).unwrap());
+            assert_sound(TokengateChains::start(form, Lead::Async).unwrap());
+        }
     }
 
     /// Loses a child of each lead.

@@ -102,6 +102,7 @@ pub(super) mod tests {
     use crate::contenders::hash_channels::HashChannels;
     use crate::contenders::serial::Serial;
     use crate::contenders::static_split::StaticSplit;
+    use crate::contenders::tokengate::{Form, Tokengate};
     use crate::contenders::tokio_actors::TokioActors;
     use crate::contenders::tokio_dashmap::TokioDashMap;
     use crate::contenders::tokio_outside::TokioOutside;
@@ -119,6 +120,9 @@ pub(super) mod tests {
         assert_sound(StaticSplit::start().unwrap(), Order::Kept, load);
         assert_sound(HashChannels::start().unwrap(), Order::Kept, load);
         assert_sound(TokioActors::start().unwrap(), Order::Kept, load);
+        for form in [Form::OneByOne, Form::Batch] {
+            assert_sound(Tokengate::start(form).unwrap(), Order::Kept, load);
+        }
         assert_sound(TokioDashMap::start().unwrap(), Order::Free, load);
         assert_sound(Locked(TokioOutside::start().unwrap()), Order::Free, load);
     }

@@ -9,6 +9,7 @@ pub(crate) mod local_set;
 pub(crate) mod nested;
 pub(crate) mod rayon_join;
 pub(crate) mod rayon_scope;
+pub(crate) mod tokengate;
 pub(crate) mod tokio_inside;
 pub(crate) mod tokio_outside;
 

@@ -259,6 +259,7 @@ mod tests {
     use super::*;
     use crate::contenders::hash_channels::HashChannels;
     use crate::contenders::static_split::StaticSplit;
+    use crate::contenders::tokengate::{Form, Tokengate};
     use crate::contenders::tokio_actors::TokioActors;
     use crate::keyed::KeyedContender;
     use crate::scenarios::Sample;
@@ -288,6 +289,8 @@ mod tests {
         assert_sound(StaticSplit::start().unwrap(), &legs);
         assert_sound(HashChannels::start().unwrap(), &legs);
         assert_sound(TokioActors::start().unwrap(), &legs);
+        assert_sound(Tokengate::start(Form::OneByOne).unwrap(), &legs);
+        assert_sound(Tokengate::start(Form::Batch).unwrap(), &legs);
     }
 
     #[test]
