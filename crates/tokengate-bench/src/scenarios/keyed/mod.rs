@@ -152,7 +152,6 @@ fn ratios(all: &[Series]) -> Vec<Ratio> {
         let peers = [
             ("tokio_mutex", best(cost, TOKIO_MUTEX)),
             ("hash_channels", cost("hash-channels")),
-            ("static_split", cost("static-split")),
             ("free_routing", cost("tokengate-mutex")),
         ];
         for (form, ours) in OURS {

@@ -17,7 +17,7 @@ use crate::report::{Ratio, ScenarioReport};
 use crate::roster::{self, Entry, Skipped};
 use crate::scenarios::load::{self, Load};
 use crate::scenarios::series::{self, Series};
-use crate::scenarios::{OURS, TOKIO_MUTEX, best, skipped, started};
+use crate::scenarios::{TOKIO_MUTEX, best, skipped, started};
 
 /// Visits of a key in one repetition, at least: the first one finds the state in another's cache.
 const VISITS: usize = 8;
@@ -131,6 +131,7 @@ fn report(entries: &[&Entry], all: &[(Condition, Series)], absent: Vec<Skipped>)
     }
 }
 
+/// Of single calls; the larger a state, the less it matters how its tokens are submitted.
 fn ratios(condition: &Condition, series: &Series) -> Vec<Ratio> {
     let cost = |name: &str| series.median_ns(name);
     let peers = [
@@ -139,21 +140,20 @@ fn ratios(condition: &Condition, series: &Series) -> Vec<Ratio> {
         ("hash_channels", cost("hash-channels")),
         ("free_routing", cost("tokengate-mutex")),
     ];
-    let mut ratios = Vec::new();
-    for (form, ours) in OURS {
-        for (peer, theirs) in peers {
-            ratios.extend(cost(ours).zip(theirs).map(|(ours, theirs)| Ratio {
-                name: format!("{}_{form}_vs_{peer}", series.key),
-                value: theirs / ours,
-                bar: bar(condition, form, peer),
-            }));
-        }
-    }
-    ratios
+    let ours = cost("tokengate");
+    let ratio = |(peer, theirs): (&str, Option<f64>)| {
+        let (ours, theirs) = ours.zip(theirs)?;
+        Some(Ratio {
+            name: format!("{}_vs_{peer}", series.key),
+            value: theirs / ours,
+            bar: bar(condition, peer),
+        })
+    };
+    peers.into_iter().filter_map(ratio).collect()
 }
 
-/// What we promise of single calls.
-fn bar(condition: &Condition, form: &str, peer: &str) -> Option<f64> {
+/// What we promise.
+fn bar(condition: &Condition, peer: &str) -> Option<f64> {
     let Condition {
         state_kib,
         keys,
@@ -161,7 +161,6 @@ fn bar(condition: &Condition, form: &str, peer: &str) -> Option<f64> {
     } = *condition;
     let fits = (state_kib, keys) == (256, 6);
     match (access, peer) {
-        _ if form != "one_by_one" => None,
         (_, "free_routing") if state_kib * keys <= 4 << 10 => Some(0.97),
         (_, "free_routing") if state_kib * keys == 16 << 10 => Some(0.9),
         (Access::Chase, "tokio_mutex" | "rayon_mutex") if fits => Some(4.0),
@@ -186,11 +185,11 @@ mod tests {
     #[test]
     fn the_bars_are_for_the_promised_conditions() {
         let fits = condition(256, 6, Access::Chase);
-        assert_eq!(bar(&fits, "one_by_one", "rayon_mutex"), Some(4.0));
-        assert_eq!(bar(&fits, "batch", "rayon_mutex"), None);
+        assert_eq!(bar(&fits, "rayon_mutex"), Some(4.0));
+        assert_eq!(bar(&fits, "free_routing"), Some(0.97));
         let large = condition(256, 64, Access::Chase);
-        assert_eq!(bar(&large, "one_by_one", "free_routing"), Some(0.9));
-        assert_eq!(bar(&large, "one_by_one", "tokio_mutex"), None);
+        assert_eq!(bar(&large, "free_routing"), Some(0.9));
+        assert_eq!(bar(&large, "tokio_mutex"), None);
     }
 
     #[test]
