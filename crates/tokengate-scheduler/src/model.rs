@@ -1,18 +1,19 @@
-//! A domain with its workers and spares for the model checker: no threads, no clock, no admission.
+//! A domain with its workers and spares, and a lane, for the model checker: no threads, no clock, no
+//! admission.
 //!
 //! Used by `tests/loom_*.rs` and compiled for them only. Everything that takes part in a protocol
 //! is the real thing; this file only gives it a public face.
 
 use std::sync::Arc;
 
-use tokengate_token::{Home, Ran, Runnable, RunnableList};
-
 use tokengate_anchor::StickyRegistry;
+use tokengate_token::{Home, Joined, Ran, Runnable, RunnableList};
 
 use crate::anchors::Anchors;
 use crate::block;
 use crate::config::Hooks;
 use crate::domain::{self, SHUT_DOWN};
+use crate::lane;
 use crate::local::LocalQueue;
 use crate::sleep::Sleeper;
 
@@ -168,5 +169,30 @@ impl Worker {
             }
         });
         domain.thread_ended();
+    }
+}
+
+/// A lane without a registry.
+#[derive(Clone, Default)]
+pub struct Lane(Arc<lane::Lane>);
+
+impl Lane {
+    pub fn join(&self, runnable: Runnable) -> Result<Joined, Runnable> {
+        self.0.join(runnable)
+    }
+
+    /// As the exit of the holder.
+    pub fn pass(&self) -> Option<Runnable> {
+        self.0.pass()
+    }
+
+    /// As the purge of a shutdown.
+    pub fn take_waiting(&self) -> [RunnableList; 2] {
+        self.0.take_waiting()
+    }
+
+    /// As the end of a shutdown with a thread that does not end.
+    pub fn close(&self) -> [RunnableList; 2] {
+        self.0.close()
     }
 }
