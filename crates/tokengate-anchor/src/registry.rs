@@ -12,7 +12,7 @@ use crossbeam_utils::CachePadded;
 use crate::Key;
 use crate::shards::{DashShards, ShardMap};
 use crate::slots::{Number, Slots};
-use crate::sync::atomic::Ordering::{AcqRel, Relaxed, Release};
+use crate::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use crate::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize};
 
 /// So many idle entries may stay in the map beside as many as there are pins.
@@ -279,8 +279,10 @@ impl<V: Default, M: ShardMap> StickyRegistry<V, M> {
         let most = self.linger.map_or(0, |linger| linger.most);
         self.map.retain(|id| {
             let entry = self.entry(id);
-            // Relaxed: no mark comes between, under the lock; a release that does is seen next time.
-            if entry.count.load(Relaxed) > 0 {
+            // No mark comes between, under the lock; a release that does is seen next time. Acquire:
+            // pairs with the Release of the last release, so that the next key of this entry does
+            // not find the time that was noted before it.
+            if entry.count.load(Acquire) > 0 {
                 pinned += 1;
                 return true;
             }
@@ -288,7 +290,6 @@ impl<V: Default, M: ShardMap> StickyRegistry<V, M> {
                 lingering += 1;
                 return true;
             }
-            // Acquire by way of the next mark: its addition reads what the last release wrote.
             self.mapped.fetch_sub(1, Relaxed);
             self.entries.give(id.0);
             false
