@@ -9,17 +9,18 @@
 
 use std::fmt;
 use std::num::NonZeroU32;
-use std::sync::atomic::AtomicUsize;
-use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crossbeam_utils::CachePadded;
+
+use crate::sync::atomic::AtomicUsize;
+use crate::sync::atomic::Ordering::Relaxed;
+use crate::sync::{Mutex, lock, thread_number};
 
 /// The number of a slot.
 pub(crate) type Number = NonZeroU32;
 
 /// How many pools there are: enough for the threads that a machine runs at a time.
-const POOLS: usize = 16;
+const POOLS: usize = if cfg!(tokengate_loom) { 2 } else { 16 };
 
 /// Free numbers, for the threads that use this pool.
 #[derive(Default)]
@@ -121,8 +122,7 @@ impl Pool {
 
     fn change<R>(&self, change: impl FnOnce(&mut Vec<Number>) -> R) -> R {
         // Nothing that can panic runs under this lock, short of memory.
-        let lock = self.numbers.lock();
-        let mut numbers: MutexGuard<'_, _> = lock.unwrap_or_else(PoisonError::into_inner);
+        let mut numbers = lock(&self.numbers);
         let result = change(&mut numbers);
         self.len.store(numbers.len(), Relaxed);
         result
@@ -132,12 +132,7 @@ impl Pool {
 /// The pool of this thread.
 #[inline]
 fn own_pool() -> usize {
-    static THREADS: AtomicUsize = AtomicUsize::new(0);
-    thread_local! {
-        // Relaxed: any number will do. No destructor, so that it can be asked while a thread ends.
-        static OWN: usize = THREADS.fetch_add(1, Relaxed) % POOLS;
-    }
-    OWN.with(|own| *own)
+    thread_number() % POOLS
 }
 
 impl<T> fmt::Debug for Slots<T> {
