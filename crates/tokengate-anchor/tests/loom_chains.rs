@@ -9,6 +9,8 @@
 use std::sync::Arc;
 
 use loom::cell::UnsafeCell;
+use loom::sync::atomic::AtomicBool;
+use loom::sync::atomic::Ordering::Relaxed;
 use loom::thread::{self, JoinHandle};
 use tokengate_anchor::{ChainId, Conductor, Seed};
 
@@ -151,18 +153,25 @@ fn the_release_of_a_nested_chain_comes_before_the_next_use_of_both_slots() {
     });
 }
 
-#[test]
-fn a_snapshot_sees_a_chain_whole_or_not_at_all() {
-    loom::model(|| {
+/// A snapshot of a slot that goes from chain 1 to chain 2; `late`: it looks when chain 2 was opened,
+/// without an order between the two.
+fn assert_seen_whole(late: bool) {
+    loom::model(move || {
         let chains = Chains::shared();
         let chain = chains.open(1, None);
         chains.conductor.join(chain);
         let seeds = [1, 2].map(|lead| Seed::of(lead, &["child_op"]));
+        let opened = Arc::new(AtomicBool::new(!late));
+        let opens = opened.clone();
         let reuse = spawn(&chains, move |chains| {
             chains.leave(chain);
             chains.leave(chain);
             assert_eq!(chains.open(2, None), chain);
+            opens.store(true, Relaxed);
         });
+        while !opened.load(Relaxed) {
+            thread::yield_now();
+        }
         for view in chains.conductor.snapshot() {
             assert!(matches!((view.lead, view.count), (1, 1 | 2) | (2, 1)));
             assert_eq!(view.seed, seeds[view.lead as usize - 1]);
@@ -171,6 +180,16 @@ fn a_snapshot_sees_a_chain_whole_or_not_at_all() {
         reuse.join().unwrap();
         assert_eq!(chains.live(), [(2, 1)]);
     });
+}
+
+#[test]
+fn a_snapshot_sees_a_chain_whole_or_not_at_all() {
+    assert_seen_whole(false);
+}
+
+#[test]
+fn a_snapshot_that_looks_late_sees_a_chain_whole_or_not_at_all() {
+    assert_seen_whole(true);
 }
 
 #[test]
