@@ -205,6 +205,11 @@ impl Conductor {
         self.chain(id).slot.load(Relaxed)
     }
 
+    /// The chain that a chain is nested in.
+    pub fn parent(&self, id: ChainId) -> Option<ChainId> {
+        Number::new(self.chain(id).parent.load(Relaxed)).map(ChainId)
+    }
+
     /// The seed of a chain.
     pub fn seed(&self, id: ChainId) -> Seed {
         self.chain(id).seed()

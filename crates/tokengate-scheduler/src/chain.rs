@@ -38,8 +38,8 @@ use crate::thread;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Chain {
-    gate: Arc<Shared>,
-    id: ChainId,
+    pub(crate) gate: Arc<Shared>,
+    pub(crate) id: ChainId,
 }
 
 impl Chain {

@@ -4,15 +4,19 @@
 //! only through its domain, so stealing across domains cannot be written; whoever leaves something
 //! that a sibling could take unparks one; a closed domain keeps no runnable. It runs nothing.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use crossbeam_utils::CachePadded;
 use slab::Slab;
-use tokengate_token::{Bond, Failure, Home, Operation, Posted, Runnable, RunnableList, TaskRef};
+use tokengate_token::{
+    Bond, Failure, Home, Operation, Posted, Runnable, RunnableList, TaskRef, TokenView,
+};
 
 use crate::anchors::Anchors;
 use crate::block::Spares;
 use crate::config::Hooks;
+use crate::control::Control;
 use crate::local::{LocalQueue, Stealer};
 use crate::mailbox::Mailbox;
 use crate::sleep::{Sleeper, Sleepers};
@@ -47,6 +51,7 @@ pub(crate) struct Domain {
     ended: AtomicBool,
     pub(crate) unparks: CachePadded<AtomicUsize>,
     pub(crate) anchors: Arc<Anchors>,
+    control: Arc<Control>,
     hooks: Arc<Hooks>,
 }
 
@@ -58,6 +63,7 @@ impl Domain {
         workers: usize,
         max_spares: usize,
         anchors: Arc<Anchors>,
+        control: Arc<Control>,
         hooks: Arc<Hooks>,
     ) -> (Arc<Self>, Vec<(Sleeper, LocalQueue)>) {
         let (sleepers, mut sleeper_of_each) = Sleepers::new(workers + max_spares);
@@ -74,6 +80,7 @@ impl Domain {
             ended: AtomicBool::new(false),
             unparks: CachePadded::new(AtomicUsize::new(0)),
             anchors,
+            control,
             hooks,
         };
         let each = sleeper_of_each.into_iter().zip(queues).collect();
@@ -237,6 +244,23 @@ impl Domain {
         }
     }
 
+    /// Ends the chosen ones of those that were ever suspended and are not gone; how many.
+    pub(crate) fn kill_suspended_if(
+        &self,
+        choose: impl Fn(&TokenView) -> bool,
+        reason: impl Fn() -> String,
+    ) -> usize {
+        // Outside of the lock: a kill wakes the caller, which is user code.
+        let tasks: Vec<TaskRef> = lock(&self.seats)
+            .iter()
+            .map(|(_, task)| task)
+            .filter(|task| choose(&task.view()))
+            .cloned()
+            .collect();
+        let killed = tasks.into_iter().map(|task| task.kill(reason()));
+        killed.filter(|&killed| killed).count()
+    }
+
     /// Ends what is suspended and what `end_queued` finds, for a thread that polls nothing any more.
     pub(crate) fn end_all(&self, mut end_queued: impl FnMut()) {
         end_queued();
@@ -314,6 +338,10 @@ impl Home for Domain {
         if let Err(runnable) = Domain::post(self, core, runnable) {
             self.anchors.kill(runnable, SHUT_DOWN);
         }
+    }
+
+    fn refuses(&self, token: &TokenView, started: bool) -> Option<Cow<'static, str>> {
+        self.control.refuses(token, started, &self.anchors.chains)
     }
 
     fn exited(&self, operation: &'static Operation, bond: Bond) {

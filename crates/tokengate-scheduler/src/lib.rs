@@ -18,6 +18,7 @@
 //! | execution | `worker.rs`, `on_worker.rs`, `local/` |
 //! | bodies that wait | `block/` |
 //! | chains carried elsewhere | `chain.rs` |
+//! | orders for tokens that exist | `control.rs` |
 //! | figures | `timing.rs`, `sampling.rs` |
 //! | start and end | `config.rs`, `topology/`, `scheduler.rs`, `shared.rs` |
 
@@ -33,6 +34,7 @@ mod chain;
 mod clock;
 mod config;
 mod contain;
+mod control;
 mod domain;
 mod entered;
 mod error;

@@ -49,7 +49,8 @@ impl Domain {
     pub fn with_spares(cores: usize, workers: usize, spares: usize) -> (Self, Vec<Worker>) {
         let hooks = Arc::new(Hooks::default());
         let anchors = Arc::new(Anchors::new(StickyRegistry::new()));
-        let (domain, each) = domain::Domain::new(0, cores, workers, spares, anchors, hooks);
+        let (domain, each) =
+            domain::Domain::new(0, cores, workers, spares, anchors, Arc::default(), hooks);
         let each = each.into_iter().map(|(sleeper, queue)| Worker {
             domain: domain.clone(),
             core: sleeper.index() % cores,

@@ -172,7 +172,7 @@ impl OnWorker {
             let after = clock::thread_cpu()?;
             Some(after.saturating_sub(before))
         });
-        if !matches!(ran, Ran::Tombstone) {
+        if !matches!(ran, Ran::Tombstone | Ran::Elsewhere) {
             let recorder = &self.member.recorder;
             recorder.ran(Duration::from_nanos(end_ns - start_ns), cpu);
         }

@@ -19,6 +19,7 @@ use crate::batch;
 use crate::clock;
 use crate::config::{Config, Hooks, Timing, WorkerInfo};
 use crate::contain::contain;
+use crate::control::Control;
 use crate::domain::Domain;
 use crate::error::StartError;
 use crate::handle::Handle;
@@ -91,13 +92,17 @@ impl Scheduler {
         let slot = GateSlot::take().ok_or(StartError::TooMany)?;
         let hooks = Arc::new(config.hooks.clone());
         let anchors = Arc::new(Anchors::new(registry(&config)));
+        let control = Arc::<Control>::default();
         let planned = plan.domains().iter().enumerate();
         let (domains, seeds): (Vec<_>, Vec<_>) = planned
             .map(|(index, planned)| {
-                make_domain(index, planned, config.max_spares.0, &anchors, &hooks)
+                let gate = (&anchors, &control, &hooks);
+                make_domain(index, planned, config.max_spares.0, gate)
             })
             .unzip();
-        let shared = Arc::new(Shared::new(&config, slot, plan, domains, anchors, hooks));
+        let shared = Arc::new(Shared::new(
+            &config, slot, plan, domains, anchors, control, hooks,
+        ));
         let scheduler = Self {
             handle: Handle { shared },
             threads: Mutex::default(),
@@ -224,8 +229,7 @@ fn make_domain(
     index: usize,
     planned: &PlannedDomain,
     max_spares: usize,
-    anchors: &Arc<Anchors>,
-    hooks: &Arc<Hooks>,
+    (anchors, control, hooks): (&Arc<Anchors>, &Arc<Control>, &Arc<Hooks>),
 ) -> (Arc<Domain>, Vec<Seed>) {
     let cores = planned.cores.iter().enumerate();
     let workers: Vec<(usize, Option<usize>)> = cores
@@ -238,6 +242,7 @@ fn make_domain(
         workers.len(),
         max_spares,
         anchors.clone(),
+        control.clone(),
         hooks.clone(),
     );
     let seeds = workers.into_iter().zip(each).enumerate();

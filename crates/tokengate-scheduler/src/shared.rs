@@ -16,6 +16,7 @@ use crate::admission::Admission;
 use crate::anchors::Anchors;
 use crate::config::{Config, Full, Hooks, Reactor, WorkerInfo};
 use crate::contain::contain;
+use crate::control::Control;
 use crate::domain::{Domain, all_quiet};
 use crate::router::{Position, Router};
 use crate::sampling;
@@ -40,6 +41,7 @@ pub(crate) struct Shared {
     positions: Box<[Position]>,
     pub(crate) router: Router,
     pub(crate) anchors: Arc<Anchors>,
+    pub(crate) control: Arc<Control>,
     pub(crate) admission: Admission,
     pub(crate) full: Full,
     pub(crate) stride: u32,
@@ -47,6 +49,8 @@ pub(crate) struct Shared {
     pub(crate) sample_step: u64,
     /// One for each worker and spare that was ever started.
     members: Mutex<Vec<Arc<Member>>>,
+    /// There are orders that members must ask for; changed with the members locked.
+    controlled: AtomicBool,
     /// Spares' threads, to be waited for at the end.
     pub(crate) spare_threads: Mutex<Vec<JoinHandle<()>>>,
     pub(crate) stack_size_bytes: Option<usize>,
@@ -94,6 +98,7 @@ impl Shared {
         plan: Plan,
         domains: Vec<Arc<Domain>>,
         anchors: Arc<Anchors>,
+        control: Arc<Control>,
         hooks: Arc<Hooks>,
     ) -> Self {
         static IDS: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(1);
@@ -112,11 +117,13 @@ impl Shared {
             positions: positions.collect(),
             router: Router::new(&plan),
             anchors,
+            control,
             admission: Admission::new(capacity),
             full: config.full,
             stride: config.timing.stride(),
             sample_step: sampling::step(config.timing.stride()),
             members: Mutex::default(),
+            controlled: AtomicBool::new(false),
             spare_threads: Mutex::default(),
             stack_size_bytes: config.thread_stack_size_bytes,
             hooks,
@@ -140,7 +147,9 @@ impl Shared {
             next_in_lane: Inbox::new(),
             ended: AtomicBool::new(false),
         });
-        lock(&self.members).push(member.clone());
+        let mut members = lock(&self.members);
+        member.watcher.control(self.controlled.load(Relaxed));
+        members.push(member.clone());
         member
     }
 
@@ -149,6 +158,17 @@ impl Shared {
         let reason = "the system refused to pin the thread to this CPU";
         lock(&self.plan).pin_refused(info.domain, info.worker, reason);
         contain(|| (self.hooks.pin_refused)(info));
+    }
+
+    /// Has all members, and those to come, ask for orders; gives them.
+    pub(crate) fn control_members(&self) -> Vec<Arc<Member>> {
+        let members = lock(&self.members);
+        // Relaxed, and in `join`: under the lock.
+        self.controlled.store(true, Relaxed);
+        members
+            .iter()
+            .for_each(|member| member.watcher.control(true));
+        members.clone()
     }
 
     /// All workers and spares that were ever started.

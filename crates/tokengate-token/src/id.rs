@@ -6,7 +6,7 @@
 use std::cell::Cell;
 use std::fmt;
 use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::Ordering::{AcqRel, Relaxed};
 
 /// How many ids a thread draws at a time: one shared atomic step for each such block.
 const BLOCK: u64 = 1 << 12;
@@ -31,6 +31,18 @@ impl TokenId {
         self.0
     }
 
+    /// An id which is greater than that of each token created before, and not greater than that of
+    /// any created after this: to tell them apart.
+    ///
+    /// Costs each thread the rest of its block, and a shared step at its next token.
+    pub fn divide() -> Self {
+        // AcqRel: who sees the floor draws a block after this one.
+        let block = BLOCKS.fetch_add(1, AcqRel) + 1;
+        let floor = block * BLOCK;
+        FLOOR.fetch_max(floor, AcqRel);
+        Self(floor)
+    }
+
     /// Draws the next id of this thread's block.
     #[inline]
     pub(crate) fn next() -> Self {
@@ -40,7 +52,8 @@ impl TokenId {
         }
         NEXT.with(|next| {
             let mut id = next.get();
-            if id % BLOCK == 0 {
+            // Relaxed: a creation that happens after a division sees its floor.
+            if id % BLOCK == 0 || id < FLOOR.load(Relaxed) {
                 id = draw();
             }
             next.set(id + 1);
@@ -49,10 +62,16 @@ impl TokenId {
     }
 }
 
-/// Takes a block. Relaxed: only uniqueness is asked for, which a read-modify-write gives.
+/// How many blocks were drawn.
+static BLOCKS: AtomicU64 = AtomicU64::new(0);
+
+/// No id below it is given any more.
+static FLOOR: AtomicU64 = AtomicU64::new(0);
+
+/// Takes a block. Relaxed: only uniqueness is asked for, which a read-modify-write gives; and that
+/// the block is above the floor that was seen, which was set after the blocks below it were taken.
 #[cold]
 fn draw() -> u64 {
-    static BLOCKS: AtomicU64 = AtomicU64::new(0);
     let block = BLOCKS.fetch_add(1, Relaxed);
     // The first id of a block is left out: a number that the block's size divides means "draw".
     block * BLOCK + 1

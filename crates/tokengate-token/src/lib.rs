@@ -43,8 +43,6 @@ mod state;
 mod sync;
 mod token;
 mod view;
-
-use view::TokenView;
 mod wait;
 mod weight;
 
@@ -66,6 +64,7 @@ pub use operation::Operation;
 pub use present::{Present, PresentKilled, Watcher};
 pub use runnable::{Failure, FailureKind, Home, NoHome, Ran, Runnable, TaskRef};
 pub use token::{KillOnDrop, Status, Token, TokenState};
+pub use view::TokenView;
 pub use wait::{Startable, Wait, WaitHook, set_wait_hook};
 pub use weight::Weight;
 

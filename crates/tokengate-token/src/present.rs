@@ -23,13 +23,13 @@ use std::marker::PhantomData;
 use std::ptr::{self, NonNull};
 use std::sync::{Arc, PoisonError};
 
-use crate::Operation;
 use crate::barrier::Barriers;
 use crate::cell::{Header, kill};
 use crate::extras::Ending;
 use crate::sync::Mutex;
 use crate::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use crate::sync::atomic::{AtomicBool, AtomicPtr};
+use crate::{Operation, TokenView};
 
 /// The tokens whose bodies run on one thread, to be reached through its [`Watcher`].
 ///
@@ -52,6 +52,8 @@ struct Slot {
     innermost: AtomicPtr<Frame>,
     /// Somebody looks. Written under the lock.
     watched: AtomicBool,
+    /// The home is to be asked about each token. Written through a watcher.
+    controlled: AtomicBool,
     barriers: Barriers,
     /// Held by those who look, so that no two do.
     looks: Mutex<()>,
@@ -71,6 +73,7 @@ impl Present {
             slot: Arc::new(Slot {
                 innermost: AtomicPtr::new(ptr::null_mut()),
                 watched: AtomicBool::new(false),
+                controlled: AtomicBool::new(false),
                 barriers: Barriers::of_this_process(),
                 looks: Mutex::new(()),
             }),
@@ -106,7 +109,17 @@ impl Present {
         let _leave = Leave { slot, below };
         // Release: who looks sees the frame and the cell as they are now.
         slot.innermost.store(&raw mut frame, Release);
+        // Pairs with the heavy one of `visit`, as in `leave`: of a body that a look does not find, the
+        // runner finds what was stored before that look.
+        slot.barriers.light();
         body()
+    }
+
+    /// Whether the home is to be asked about the token that starts now; inside of `during`.
+    #[inline(always)]
+    pub(crate) fn is_controlled(&self) -> bool {
+        // Acquire: pairs with the Release of `control`.
+        self.slot.controlled.load(Acquire)
     }
 }
 
@@ -132,14 +145,34 @@ impl Slot {
 }
 
 impl Watcher {
+    /// Has the home asked about each token before it starts on that thread, or not any more.
+    ///
+    /// See [`Home::refuses`](crate::Home::refuses). Followed by a look, as [`kill`](Self::kill) is,
+    /// it misses no token.
+    pub fn control(&self, controlled: bool) {
+        self.slot.controlled.store(controlled, Release);
+    }
+
     /// Ends all tokens whose bodies run on this thread.
     ///
     /// Their handles resolve as killed, and the bodies see [`cancelled`](crate::cancelled).
     pub fn kill(&self, reason: impl Into<Cow<'static, str>>) -> PresentKilled {
+        self.kill_if(|_| true, reason)
+    }
+
+    /// As [`kill`](Self::kill), for those tokens only that `choose` takes; it must be short.
+    pub fn kill_if(
+        &self,
+        choose: impl Fn(&TokenView) -> bool,
+        reason: impl Into<Cow<'static, str>>,
+    ) -> PresentKilled {
         let reason = reason.into();
         let mut present = Vec::new();
         let mut claims = Vec::new();
         self.slot.visit(|cell, header| {
+            if !choose(&TokenView::of(header)) {
+                return;
+            }
             present.push(header.operation());
             #[expect(unsafe_code, reason = "claims a cell whose runner is held up")]
             // SAFETY: the runner does not let go until the visit is over.
@@ -187,7 +220,7 @@ impl Slot {
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct PresentKilled {
-    /// The operations whose bodies were running, the innermost first.
+    /// The operations of the chosen ones whose bodies were running, the innermost first.
     pub present: Vec<&'static Operation>,
     /// How many of their tokens were ended by this; the others had ended before.
     pub claimed: usize,

@@ -13,7 +13,7 @@ use crate::cell::{Header, Place, kill, task};
 use crate::error::RejectCause;
 use crate::extras::Ending;
 use crate::present::Present;
-use crate::{Bond, Operation, TokenId};
+use crate::{Bond, Operation, TokenId, TokenView};
 
 /// The right to run a token's body, or the next poll of it.
 ///
@@ -43,7 +43,8 @@ pub enum Ran {
     Tombstone,
     /// The token was started by its waiter: nothing was run here.
     Elsewhere,
-    /// An async body was ended from outside, and its future dropped here.
+    /// The token was ended from outside, and its body dropped here: a future that was killed, or
+    /// whatever the home [refuses](Home::refuses) to let start.
     Dropped,
     /// An async body waits; its waker will post it to its home.
     Suspended,
@@ -90,6 +91,16 @@ pub trait Home: Send + Sync + 'static {
     /// [`kill`](Runnable::kill) gives `true`.
     fn exited(&self, operation: &'static Operation, bond: Bond) {
         let _ = (operation, bond);
+    }
+
+    /// Why this token must not start, or its future not be polled again; it is killed then.
+    ///
+    /// Asked after the start was claimed, and only on threads whose [`Watcher`](crate::Watcher) was told that
+    /// tokens are controlled: whoever tells so, and then looks for tokens that execute, finds each
+    /// token there or has it asked for here.
+    fn refuses(&self, token: &TokenView, started: bool) -> Option<Cow<'static, str>> {
+        let _ = (token, started);
+        None
     }
 
     /// A token failed or panicked, and its handle was dropped without reading that.
@@ -332,6 +343,13 @@ unsafe impl Send for TaskRef {}
 unsafe impl Sync for TaskRef {}
 
 impl TaskRef {
+    /// The token of the body.
+    #[expect(unsafe_code, reason = "reads through the cell pointer")]
+    pub fn view(&self) -> TokenView {
+        // SAFETY: the counted reference keeps the cell alive.
+        TokenView::of(unsafe { self.cell.as_ref() })
+    }
+
     /// # Safety
     ///
     /// The caller counted a reference to this async cell, and gives it to the result.

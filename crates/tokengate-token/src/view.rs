@@ -1,17 +1,22 @@
-//! Whether two tokens share a lane: what a wait that could never end is found by.
+//! A token as its scheduler sees it: to decide whether it may start, or who waits for whom.
 //!
-//! A copy of what does not change, made of an awaited token or of one that executes.
+//! A copy of what does not change once it is published.
 
 use crate::cell::{Header, Place};
 use crate::{Bond, Operation, TokenId};
 
 /// Who a token is, and what it is bound to.
-#[derive(Clone, Copy)]
-pub(crate) struct TokenView {
-    id: TokenId,
-    operation: &'static Operation,
-    place: Place,
-    bond: Bond,
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct TokenView {
+    /// Its id.
+    pub id: TokenId,
+    /// Its operation.
+    pub operation: &'static Operation,
+    /// Its gate and domain.
+    pub place: Place,
+    /// Its entry and chain.
+    pub bond: Bond,
 }
 
 impl TokenView {

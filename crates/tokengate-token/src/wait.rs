@@ -15,6 +15,7 @@ use std::time::Duration;
 use crossbeam_utils::Backoff;
 use parking::Parker;
 
+use crate::TokenView;
 use crate::cell::{Header, Place, Run};
 use crate::context;
 use crate::error::Deadlock;
@@ -152,6 +153,11 @@ impl Startable<'_> {
     /// Its time of submission, as [`Runnable::submitted`](crate::Runnable::submitted).
     pub fn submitted(&self) -> Option<u64> {
         self.header.extras_if_any()?.submitted()
+    }
+
+    /// The token.
+    pub fn view(&self) -> TokenView {
+        TokenView::of(self.header)
     }
 
     /// Runs the body on this stack, on top of the one that waits; `Tombstone` or `Elsewhere` if it

@@ -3,6 +3,7 @@
 //! Made by the builder. Everything that it does is the scheduler's; it adds timers and network for
 //! async bodies, started on first need. It contains no algorithm.
 
+use std::borrow::Cow;
 use std::future::Future;
 use std::time::Duration;
 
@@ -195,6 +196,16 @@ impl Gate {
     /// ```
     pub fn conductor(&self) -> Conductor<'_> {
         self.scheduler.handle().conductor()
+    }
+
+    /// Ends all tokens of this operation that exist; see [`Handle::kill_operation`].
+    pub fn kill_operation(&self, label: &str, reason: impl Into<Cow<'static, str>>) -> usize {
+        self.scheduler.handle().kill_operation(label, reason)
+    }
+
+    /// Ends all tokens of this operation that have not started; see [`Handle::purge_operation`].
+    pub fn purge_operation(&self, label: &str, reason: impl Into<Cow<'static, str>>) {
+        self.scheduler.handle().purge_operation(label, reason);
     }
 
     /// What was done since the start, in honest figures; see [`TimingReport`].

@@ -6,7 +6,7 @@
 
 mod spares;
 
-use tokengate_token::{Deadlock, DeadlockCause, Startable, Wait};
+use tokengate_token::{Deadlock, DeadlockCause, Home, Ran, Startable, Wait};
 
 pub(crate) use spares::{Engaged, Spares};
 
@@ -78,10 +78,14 @@ impl OnWorker {
             return;
         }
         self.frames.set(frames + 1);
-        let submitted_ns = token.submitted();
+        let (submitted_ns, view) = (token.submitted(), token.view());
         let ran = self.observe(submitted_ns, || token.run(&self.home, &self.present));
         self.frames.set(frames);
         self.count(&ran);
+        if matches!(ran, Ran::Dropped) && !view.bond.is_none() {
+            // It was refused; whose body returned has been seen to before it resolved.
+            self.domain.exited(view.operation, view.bond);
+        }
         // Only what is awaited runs on this stack.
         self.queue_next_in_lane();
     }

@@ -30,8 +30,15 @@ impl Cores {
     fn new(count: usize, ranges: &WeightRanges) -> Self {
         let plan = Plan::new(&Machine::flat(count), &Domains::PerCore, ranges).unwrap();
         let made = (0..count).map(|index| {
-            let (domain, mut workers) =
-                Domain::new(index as u16, 1, 1, 0, anchors(), Arc::default());
+            let (domain, mut workers) = Domain::new(
+                index as u16,
+                1,
+                1,
+                0,
+                anchors(),
+                Arc::default(),
+                Arc::default(),
+            );
             (domain, workers.remove(0))
         });
         let (domains, workers) = made.unzip();
@@ -293,7 +300,18 @@ fn batches_find_the_core_that_was_routed_to() {
     let plan = Plan::new(&machine, &Domains::Count(2), &WeightRanges::new(1, 1, 1)).unwrap();
     let router = Router::new(&plan);
     let domains: Vec<_> = (0..2)
-        .map(|index| Domain::new(index, 3, 3, 0, anchors(), Arc::<Hooks>::default()).0)
+        .map(|index| {
+            Domain::new(
+                index,
+                3,
+                3,
+                0,
+                anchors(),
+                Arc::default(),
+                Arc::<Hooks>::default(),
+            )
+            .0
+        })
         .collect();
     let rotation = Rotation::new();
     let flat: HashSet<_> = (0..600)

@@ -8,7 +8,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
 use std::sync::Arc;
 
-use super::{Header, free_cell, result_offset};
+use super::{Header, free_cell, kill, result_offset};
+use crate::TokenView;
+use crate::extras::Ending;
 use crate::present::Present;
 use crate::runnable::{Failure, FailureKind, Home, Ran};
 use crate::state::{Complete, Outcome, State};
@@ -38,7 +40,11 @@ where
         return lost;
     }
     // SAFETY: the start was claimed (and obligation 2).
-    let returned = unsafe { call_body::<F, T, E>(cell, present) };
+    let Some(returned) = (unsafe { call_body::<F, T, E>(cell, home, present) }) else {
+        // SAFETY: the half is ours (obligation 1); the body is gone.
+        unsafe { release(cell) };
+        return Ran::Dropped;
+    };
     // SAFETY: the body was moved out, so the stage is free; the half is ours (obligation 1).
     unsafe { finish(cell, returned, home, State::complete, release_watched) }
 }
@@ -65,12 +71,15 @@ where
         return Ran::lost(header);
     }
     // SAFETY: the start was claimed (and obligation 2).
-    let returned = unsafe { call_body::<F, T, E>(cell, present) };
+    let Some(returned) = (unsafe { call_body::<F, T, E>(cell, home, present) }) else {
+        return Ran::Dropped;
+    };
     // SAFETY: the body was moved out; `complete_watched` does not release, and nothing else does.
     unsafe { finish(cell, returned, home, State::complete_watched, |_| {}) }
 }
 
-/// Moves the body out of the stage and calls it; gives what it returned, or its panic.
+/// Moves the body out of the stage and calls it; gives what it returned, or its panic. Nothing if the
+/// home refuses it: then it is killed, and its body dropped.
 ///
 /// # Safety
 ///
@@ -79,22 +88,55 @@ where
 #[expect(unsafe_code, reason = "moves the body out of the cell")]
 unsafe fn call_body<F, T, E>(
     cell: NonNull<Header>,
+    home: &Arc<dyn Home>,
     present: Option<&Present>,
-) -> Result<Result<T, E>, Box<dyn Any + Send>>
+) -> Option<Result<Result<T, E>, Box<dyn Any + Send>>>
 where
     F: FnOnce() -> Result<T, E>,
 {
     let stage = stage_of::<Result<T, E>>(cell);
-    // SAFETY: alive, as the caller's claim keeps it.
-    let body = unsafe { cell.as_ref() }.stage.with_mut(|_| {
-        // SAFETY: the stage holds the body, and the claim made it ours to move out.
-        unsafe { stage.cast::<F>().read() }
+    let call = || {
+        // SAFETY: alive, as the caller's claim keeps it.
+        let body = unsafe { cell.as_ref() }.stage.with_mut(|_| {
+            // SAFETY: the stage holds the body, and the claim made it ours to move out.
+            unsafe { stage.cast::<F>().read() }
+        });
+        context::enter(cell, || catch_unwind(AssertUnwindSafe(body)))
+    };
+    let Some(present) = present else {
+        return Some(call());
+    };
+    let returned = present.during(cell, || {
+        // SAFETY: alive and claimed, as the caller says.
+        let refused = present.is_controlled() && unsafe { refuse(cell, home, false) };
+        (!refused).then(call)
     });
-    let call = || context::enter(cell, || catch_unwind(AssertUnwindSafe(body)));
-    match present {
-        Some(present) => present.during(cell, call),
-        None => call(),
+    if returned.is_none() {
+        context::enter(cell, || {
+            // SAFETY: the body was not moved out, and the claim made it ours.
+            unsafe { drop_body::<F, Result<T, E>>(cell) };
+        });
     }
+    returned
+}
+
+/// Asks the home whether it refuses this token, and kills it then.
+///
+/// # Safety
+///
+/// The cell is alive until this returns.
+#[cold]
+#[expect(unsafe_code, reason = "claims through the cell pointer")]
+pub(super) unsafe fn refuse(cell: NonNull<Header>, home: &Arc<dyn Home>, started: bool) -> bool {
+    // SAFETY: as the caller says.
+    let view = TokenView::of(unsafe { cell.as_ref() });
+    let Some(reason) = home.refuses(&view, started) else {
+        return false;
+    };
+    // Nothing, if it was killed meanwhile: then it is refused all the same.
+    // SAFETY: as the caller says.
+    drop(unsafe { kill::claim(cell, Ending::Killed(reason)) });
+    true
 }
 
 /// Tells the home that the token has exited, stores what the body gave, resolves, wakes, and lets

@@ -75,7 +75,8 @@ where
 {
     // SAFETY: alive until the runnable half lets go (obligation 1); not used after that.
     let header = unsafe { cell.as_ref() };
-    if header.state.load().started() {
+    let started = header.state.load().started();
+    if started {
         if !header.state.resume() {
             // SAFETY: a runnable of a started body owns the future.
             unsafe { drop_future(cell) };
@@ -101,12 +102,21 @@ where
     };
     let poll = || context::enter(cell, || header.stage.with_mut(|_| poll()));
     let polled = match present {
-        Some(present) => present.during(cell, poll),
-        None => poll(),
+        Some(present) => present.during(cell, || {
+            // SAFETY: alive while the half is ours.
+            let refused = present.is_controlled() && unsafe { run::refuse(cell, home, started) };
+            (!refused).then(poll)
+        }),
+        None => Some(poll()),
+    };
+    let Some(polled) = polled else {
+        // SAFETY: the half and the future are ours, and the token was killed.
+        unsafe { drop_future(cell) };
+        return Ran::Dropped;
     };
     let returned = match polled {
         // SAFETY: the half and the future are ours.
-        Ok(Poll::Pending) => return unsafe { suspend(cell, home) },
+        Ok(Poll::Pending) => return unsafe { suspend(cell, home, present) },
         Ok(Poll::Ready(result)) => Ok(result),
         Err(panic) => Err(panic),
     };
@@ -134,7 +144,7 @@ where
 ///
 /// The caller owns the runnable half, is in `RUNNING`, and gives the half up.
 #[expect(unsafe_code, reason = "hands the runnable half to the next waker")]
-unsafe fn suspend(cell: NonNull<Header>, home: &Arc<dyn Home>) -> Ran {
+unsafe fn suspend(cell: NonNull<Header>, home: &Arc<dyn Home>, present: Option<&Present>) -> Ran {
     // SAFETY: alive while the half is ours.
     let (header, task) = (unsafe { cell.as_ref() }, unsafe { task_of(cell) });
     // SAFETY: read only, as whoever posted this runnable may still be inside `post_home`.
@@ -147,6 +157,12 @@ unsafe fn suspend(cell: NonNull<Header>, home: &Arc<dyn Home>) -> Ran {
         let seat = home.seat(unsafe { new_reference(cell) });
         // SAFETY: only the runnable's owner touches the seat.
         task.seat.with_mut(|slot| unsafe { *slot = seat });
+        // Who looks for tokens to end has found it in its poll or finds it in its seat, unless the
+        // look fell between the two.
+        if present.is_some_and(Present::is_controlled) {
+            // SAFETY: alive while the half is ours.
+            let _ = unsafe { run::refuse(cell, home, true) };
+        }
     }
     match header.state.suspend() {
         Suspend::Suspended => Ran::Suspended,
