@@ -18,16 +18,15 @@ use crate::thread::ThreadState;
 pub(crate) fn bind(
     gate: &Arc<Shared>,
     thread: &ThreadState,
-    call: Call,
+    call: &Call,
     runnable: &Runnable,
 ) -> Position {
-    let operation = call.operation;
     let chain = if call.anchored {
         thread.chain(gate)
     } else {
         None
     };
-    if chain.is_none() && call.key().is_none() && operation.external_calls().is_none() {
+    if chain.is_none() && call.plain {
         return gate
             .router
             .route(call.weight, &thread.rotation, &gate.domains);
@@ -38,7 +37,7 @@ pub(crate) fn bind(
 fn bind_to(
     gate: &Arc<Shared>,
     thread: &ThreadState,
-    call: Call,
+    call: &Call,
     parent: Option<ChainId>,
     runnable: &Runnable,
 ) -> Position {
@@ -78,7 +77,7 @@ fn bind_to(
 
 /// The core that the key is pinned to; a new key is pinned to the less busy one of two.
 #[inline]
-fn pin(gate: &Shared, thread: &ThreadState, call: Call, key: Key) -> (Position, EntryId) {
+fn pin(gate: &Shared, thread: &ThreadState, call: &Call, key: Key) -> (Position, EntryId) {
     let place = || {
         let router = &gate.router;
         let position = router.route_key(call.weight, &thread.rotation, &gate.domains);

@@ -28,6 +28,10 @@ pub struct Config {
     pub capacity: Option<usize>,
     /// What a plain call does when there is no room.
     pub full: Full,
+    /// The longest wait of a token for its start, where neither its call nor its operation says.
+    pub default_ttl: Option<Duration>,
+    /// The longest execution of a token, where neither its call nor its operation says.
+    pub default_timeout: Option<Duration>,
     /// Which tokens are timed.
     pub timing: Timing,
     /// How many threads a domain may have beside its workers, to take the places of those whose
@@ -173,6 +177,8 @@ impl fmt::Debug for Config {
             .field("ranges", &self.ranges)
             .field("capacity", &self.capacity)
             .field("full", &self.full)
+            .field("default_ttl", &self.default_ttl)
+            .field("default_timeout", &self.default_timeout)
             .field("timing", &self.timing)
             .field("max_spares", &self.max_spares.0)
             .field("linger", &self.linger)

@@ -16,6 +16,7 @@ use tokengate_token::{
 use crate::batch;
 use crate::domain::Domain;
 use crate::entered::{Entered, Scope};
+use crate::limits::TimeLimits;
 use crate::shared::Shared;
 use crate::submit::{self, Room};
 use crate::thread;
@@ -35,16 +36,23 @@ pub struct Call {
     pub(crate) weight: Weight,
     pub(crate) key: Option<Key>,
     pub(crate) anchored: bool,
+    /// In place of the operation's.
+    pub(crate) limits: TimeLimits,
+    /// The operation is plain, and there is neither a key nor a limit: one look for all of them.
+    pub(crate) plain: bool,
 }
 
 impl Call {
-    /// A call of this operation, with its own weight.
+    /// A call of this operation, with its own weight and limits.
+    #[inline]
     pub const fn new(operation: &'static Operation) -> Self {
         Self {
             operation,
             weight: operation.weight(),
             key: None,
             anchored: true,
+            limits: TimeLimits::NONE,
+            plain: operation.is_plain(),
         }
     }
 
@@ -59,6 +67,32 @@ impl Call {
     pub const fn with_key(self, key: Key) -> Self {
         Self {
             key: Some(key),
+            plain: false,
+            ..self
+        }
+    }
+
+    /// The same call with a limit for the execution of its body.
+    ///
+    /// As the attribute's tag `timeout`. Costs some hundred nanoseconds, an allocation among them;
+    /// the first one in a scheduler starts a thread.
+    #[must_use]
+    pub const fn with_timeout(self, limit: Duration) -> Self {
+        Self {
+            limits: self.limits.with_timeout(limit),
+            plain: false,
+            ..self
+        }
+    }
+
+    /// The same call with a limit for its wait, from its submission to the start of its body.
+    ///
+    /// As the attribute's tag `ttl`, at the cost of [`with_timeout`](Self::with_timeout).
+    #[must_use]
+    pub const fn with_ttl(self, limit: Duration) -> Self {
+        Self {
+            limits: self.limits.with_ttl(limit),
+            plain: false,
             ..self
         }
     }
@@ -82,6 +116,13 @@ impl Call {
         }
     }
 
+    /// Whether the time of its token may run out, whatever the default is.
+    #[inline]
+    pub(crate) const fn is_limited(&self) -> bool {
+        let operation = self.operation;
+        !self.limits.is_none() || operation.ttl().is_some() || operation.timeout().is_some()
+    }
+
     /// The operation.
     pub const fn operation(&self) -> &'static Operation {
         self.operation
@@ -94,6 +135,7 @@ impl Call {
 }
 
 impl From<&'static Operation> for Call {
+    #[inline]
     fn from(operation: &'static Operation) -> Self {
         Self::new(operation)
     }
@@ -140,10 +182,10 @@ impl Handle {
     /// ```
     #[inline]
     pub fn submit<B: Body>(&self, call: impl Into<Call>, body: B) -> Token<B::Output, B::Error> {
-        let room = Room::Policy;
-        match submit::submit(&self.shared, call.into(), body, room) {
+        let call = call.into();
+        match submit::submit(&self.shared, &call, body, Room::Policy) {
             Ok(token) => token,
-            Err((refused, call)) => submit::rejected(call, refused.body, refused.cause),
+            Err(refused) => submit::rejected(call, refused.body, refused.cause),
         }
     }
 
@@ -157,7 +199,7 @@ impl Handle {
         call: impl Into<Call>,
         body: B,
     ) -> Result<Token<B::Output, B::Error>, Refused<B>> {
-        submit::submit(&self.shared, call.into(), body, Room::Now).map_err(|(refused, _)| refused)
+        submit::submit(&self.shared, &call.into(), body, Room::Now)
     }
 
     /// As [`submit`](Self::submit), but waits for room for so long, in bodies too.
@@ -173,8 +215,7 @@ impl Handle {
     ) -> Result<Token<B::Output, B::Error>, Refused<B>> {
         // A limit beyond what the clock can say is no limit.
         let deadline = Instant::now().checked_add(limit);
-        submit::submit(&self.shared, call.into(), body, Room::Until(deadline))
-            .map_err(|(refused, _)| refused)
+        submit::submit(&self.shared, &call.into(), body, Room::Until(deadline))
     }
 
     /// As [`submit`](Self::submit), but waits for room without blocking the thread, in bodies too.
@@ -188,9 +229,9 @@ impl Handle {
         body: B,
     ) -> Token<B::Output, B::Error> {
         let call = call.into();
-        match submit::submit(&self.shared, call, body, Room::Now) {
+        match submit::submit(&self.shared, &call, body, Room::Now) {
             Ok(token) => token,
-            Err((refused, call)) => submit::submit_async(&self.shared, call, refused).await,
+            Err(refused) => submit::submit_async(&self.shared, call, refused).await,
         }
     }
 

@@ -17,6 +17,7 @@
 //! | parked workers | `sleep/` |
 //! | execution | `worker.rs`, `on_worker.rs`, `local/` |
 //! | bodies that wait | `block/` |
+//! | tokens whose time is over | `limits/` |
 //! | chains carried elsewhere | `chain.rs` |
 //! | orders for tokens that exist | `control.rs` |
 //! | figures | `timing.rs`, `sampling.rs` |
@@ -42,6 +43,7 @@ mod explain;
 mod handle;
 mod label;
 mod lane;
+mod limits;
 mod local;
 mod mailbox;
 #[cfg(tokengate_loom)]

@@ -7,7 +7,7 @@ use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokengate_token::{Home, Posted, Present, Ran, Runnable};
+use tokengate_token::{Home, Posted, Present, Ran, Runnable, Times};
 
 use crate::clock;
 use crate::config::WorkerInfo;
@@ -153,16 +153,36 @@ impl OnWorker {
         }
     }
 
-    /// Calls `run`, and times it if the token is a timed one.
+    /// Sets the alarm of a token with these times, which this worker runs next.
+    #[cold]
+    pub(crate) fn prepare(&self, times: Times, runnable: &Runnable) -> Times {
+        let prepared = self.set_alarm(times, || runnable.deadline());
+        if runnable.is_async() && prepared != times {
+            // For its next polls.
+            runnable.set_times(prepared);
+        }
+        prepared
+    }
+
+    /// Calls `run`, and times it if the token is a timed one; then its alarm is done.
     #[inline]
-    pub(crate) fn observe(&self, submitted_ns: Option<u64>, run: impl FnOnce() -> Ran) -> Ran {
-        match submitted_ns {
+    pub(crate) fn observe(&self, times: Option<Times>, run: impl FnOnce() -> Ran) -> Ran {
+        match times {
             None => run(),
-            Some(submitted_ns) => self.time(submitted_ns, run),
+            Some(times) => self.run_noted(times, run),
         }
     }
 
     #[cold]
+    fn run_noted(&self, times: Times, run: impl FnOnce() -> Ran) -> Ran {
+        let ran = match times.submitted {
+            None => run(),
+            Some(submitted_ns) => self.time(submitted_ns.get(), run),
+        };
+        self.take_alarm_back(times, &ran);
+        ran
+    }
+
     fn time(&self, submitted_ns: u64, run: impl FnOnce() -> Ran) -> Ran {
         let cpu_before = self.is_time_for_cpu().then(clock::thread_cpu).flatten();
         let start_ns = clock::now_ns();

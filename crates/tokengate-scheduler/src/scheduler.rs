@@ -6,6 +6,7 @@
 
 use std::any::Any;
 use std::convert::Infallible;
+use std::iter;
 use std::rc::Rc;
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex};
@@ -168,20 +169,23 @@ impl Scheduler {
         batch::flush();
         // A limit beyond what the clock can say is no limit.
         let deadline = Instant::now().checked_add(limit);
-        let on_own_worker = self.is_on_own_worker();
+        let on_own_thread = self.is_on_own_thread();
         let shared = self.handle.shared.clone();
-        let drained = !on_own_worker && shared.drain(deadline);
+        let drained = !on_own_thread && shared.drain(deadline);
         let threads = std::mem::take(&mut *lock(&self.threads));
-        let report = shutdown::end(&shared, drained, on_own_worker);
+        let report = shutdown::end(&shared, drained, on_own_thread);
         // With a stuck thread among them all are left: to wait for one could take for ever.
-        if report.stuck.is_empty() && !on_own_worker {
+        if report.stuck.is_empty() && !on_own_thread {
             join(&shared, threads);
         }
         report
     }
 
-    fn is_on_own_worker(&self) -> bool {
-        thread::on_worker().is_some_and(|worker| worker.shared.id == self.handle.shared.id)
+    /// Whether the present thread is one that the end would wait for.
+    fn is_on_own_thread(&self) -> bool {
+        let shared = &self.handle.shared;
+        thread::on_worker().is_some_and(|worker| worker.shared.id == shared.id)
+            || shared.alarms.is_this_thread()
     }
 }
 
@@ -189,7 +193,8 @@ impl Scheduler {
 fn join(shared: &Shared, workers: Vec<JoinHandle<()>>) {
     // Workers first: after them only spares can start spares.
     let spares = std::iter::from_fn(|| lock(&shared.spare_threads).pop());
-    for thread in workers.into_iter().chain(spares) {
+    let timer = iter::once_with(|| shared.alarms.take_thread()).flatten();
+    for thread in workers.into_iter().chain(spares).chain(timer) {
         // A worker contains all panics of its bodies and hooks; one of its own is our bug, and was
         // printed.
         let _: Result<(), Box<dyn Any + Send>> = thread.join();
@@ -203,10 +208,10 @@ impl Drop for Scheduler {
             return;
         }
         batch::flush();
-        let on_own_worker = self.is_on_own_worker();
-        shutdown::end_patiently(shared, on_own_worker);
-        // A worker cannot wait for itself; it ends after the body that dropped us.
-        if !on_own_worker {
+        let on_own_thread = self.is_on_own_thread();
+        shutdown::end_patiently(shared, on_own_thread);
+        // A thread cannot wait for itself; it ends after the body that dropped us.
+        if !on_own_thread {
             join(shared, std::mem::take(&mut *lock(&self.threads)));
         }
     }

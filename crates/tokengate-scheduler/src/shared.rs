@@ -18,6 +18,7 @@ use crate::config::{Config, Full, Hooks, Reactor, WorkerInfo};
 use crate::contain::contain;
 use crate::control::Control;
 use crate::domain::{Domain, all_quiet};
+use crate::limits::{Alarms, TimeLimits};
 use crate::router::{Position, Router};
 use crate::sampling;
 use crate::slot::GateSlot;
@@ -44,6 +45,9 @@ pub(crate) struct Shared {
     pub(crate) control: Arc<Control>,
     pub(crate) admission: Admission,
     pub(crate) full: Full,
+    pub(crate) default_limits: TimeLimits,
+    pub(crate) has_default_limits: bool,
+    pub(crate) alarms: Alarms,
     pub(crate) stride: u32,
     /// See [`sampling::step`].
     pub(crate) sample_step: u64,
@@ -110,6 +114,7 @@ impl Shared {
         let capacity = config
             .capacity
             .unwrap_or(crate::config::CAPACITY_PER_DOMAIN * domains.len());
+        let default_limits = TimeLimits::new(config.default_ttl, config.default_timeout);
         Self {
             // Relaxed: only uniqueness is asked for.
             id: IDS.fetch_add(1, Relaxed),
@@ -120,6 +125,9 @@ impl Shared {
             control,
             admission: Admission::new(capacity),
             full: config.full,
+            default_limits,
+            has_default_limits: !default_limits.is_none(),
+            alarms: Alarms::new(plan.machine()),
             stride: config.timing.stride(),
             sample_step: sampling::step(config.timing.stride()),
             members: Mutex::default(),
@@ -294,6 +302,14 @@ impl Shared {
     /// A thread of this domain has ended, or was not started.
     pub(crate) fn thread_ended(&self, domain: &Domain) {
         domain.thread_ended();
+        if self.domains.iter().all(|domain| domain.has_ended()) {
+            self.alarms.close();
+        }
+        self.note_progress();
+    }
+
+    /// A thread has ended.
+    pub(crate) fn note_progress(&self) {
         self.progress.notify(usize::MAX);
     }
 
@@ -301,7 +317,8 @@ impl Shared {
     pub(crate) fn wait_for_end(&self, deadline: Instant) -> bool {
         loop {
             listener!(self.progress => listener);
-            if self.domains.iter().all(|domain| domain.has_ended()) {
+            let domains_ended = self.domains.iter().all(|domain| domain.has_ended());
+            if domains_ended && self.alarms.has_ended() {
                 return true;
             }
             if !wait_until(listener, Some(deadline)) {

@@ -48,22 +48,24 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// Purges, and waits for the threads to end, however long their bodies take.
 ///
-/// It does not wait on a worker of the scheduler, which ends after the body that calls this.
-pub(crate) fn end_patiently(shared: &Shared, on_own_worker: bool) {
+/// It does not wait on a thread of the scheduler, which ends after the body that calls this.
+pub(crate) fn end_patiently(shared: &Shared, on_own_thread: bool) {
     shared.stop();
     purge(shared);
-    while !on_own_worker && !shared.wait_for_end(Instant::now() + LOOK_EVERY) {
+    while !on_own_thread && !shared.wait_for_end(Instant::now() + LOOK_EVERY) {
         purge(shared);
     }
 }
 
 /// Purges, cancels, and waits for the threads to end, for the grace at most.
-pub(crate) fn end(shared: &Shared, drained: bool, on_own_worker: bool) -> ShutdownReport {
+pub(crate) fn end(shared: &Shared, drained: bool, on_own_thread: bool) -> ShutdownReport {
     shared.stop();
     purge(shared);
     let mut cancelled = 0;
     let mut stuck = Vec::new();
-    if !on_own_worker {
+    if !on_own_thread {
+        // What executes is cancelled here and now, and what does not never will.
+        shared.alarms.close();
         let deadline = Instant::now() + SHUTDOWN_GRACE;
         loop {
             let executing = cancel(shared);

@@ -3,16 +3,18 @@
 //! Called by the forms of `Handle`. Keeps: a refused call has made no token and gives its body
 //! back; a token that was made is published, deferred in an open batch, or rejected.
 
+use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::Instant;
 
-use tokengate_token::{Body, Joined, Place, RejectCause, Runnable, Token, create, in_body};
+use tokengate_token::{Body, Joined, Place, RejectCause, Runnable, Times, Token, create, in_body};
 
 use crate::batch;
 use crate::bind::bind;
 use crate::clock;
 use crate::config::Full;
 use crate::handle::{Call, Refused};
+use crate::limits::apply;
 use crate::router::Position;
 use crate::shared::Shared;
 use crate::thread::{self, ThreadState};
@@ -28,14 +30,19 @@ pub(crate) enum Room {
     Until(Option<Instant>),
 }
 
-type Submitted<B> = Result<Token<<B as Body>::Output, <B as Body>::Error>, (Refused<B>, Call)>;
+type Submitted<B> = Result<Token<<B as Body>::Output, <B as Body>::Error>, Refused<B>>;
 
 /// Submits, or gives the body back.
 #[inline]
-pub(crate) fn submit<B: Body>(gate: &Arc<Shared>, call: Call, body: B, room: Room) -> Submitted<B> {
+pub(crate) fn submit<B: Body>(
+    gate: &Arc<Shared>,
+    call: &Call,
+    body: B,
+    room: Room,
+) -> Submitted<B> {
     thread::with(|thread| match take_room(gate, thread, room) {
         Ok(credit) => Ok(publish(gate, thread, call, body, credit)),
-        Err(cause) => Err((Refused { body, cause }, call)),
+        Err(cause) => Err(Refused { body, cause }),
     })
 }
 
@@ -56,7 +63,7 @@ pub(crate) async fn submit_async<B: Body>(
     }
     thread::with(|thread| {
         thread.keep_credits(gate, drawn - 1);
-        publish(gate, thread, call, refused.body, true)
+        publish(gate, thread, &call, refused.body, true)
     })
 }
 
@@ -75,13 +82,20 @@ pub fn rejected<B: Body>(call: Call, body: B, cause: RejectCause) -> Token<B::Ou
 fn publish<B: Body>(
     gate: &Arc<Shared>,
     thread: &ThreadState,
-    call: Call,
+    call: &Call,
     body: B,
     credit: bool,
 ) -> Token<B::Output, B::Error> {
     let (token, runnable) = create(call.operation, body);
     if thread.sampling.is_next(gate.sample_step) {
-        runnable.set_submitted(clock::now_ns());
+        note_submission(&runnable);
+    }
+    if (!call.plain && call.is_limited() || gate.has_default_limits)
+        && let Err(cause) = apply(gate, call, &runnable)
+    {
+        thread.keep_credits(gate, usize::from(credit));
+        runnable.reject(cause);
+        return token;
     }
     let position = bind(gate, thread, call, &runnable);
     runnable.set_place(Place {
@@ -91,12 +105,21 @@ fn publish<B: Body>(
         published: true,
         credit,
     });
-    if call.operation.is_serial() {
+    if !call.plain && call.operation.is_serial() {
         join_lane(gate, thread, position, runnable);
     } else {
         post(gate, thread, position, runnable);
     }
     token
+}
+
+/// The token is one to measure.
+#[cold]
+fn note_submission(runnable: &Runnable) {
+    runnable.set_times(Times {
+        submitted: NonZeroU64::new(clock::now_ns()),
+        ..Times::default()
+    });
 }
 
 /// Puts the token into the lane of its key; posts it if it is its turn.

@@ -35,6 +35,8 @@ pub(crate) struct ThreadState {
     pub(crate) chains: EnteredChains,
     credits: Credits,
     worker: RefCell<Option<Rc<OnWorker>>>,
+    /// This thread ends tokens whose time is over.
+    is_timer: Cell<bool>,
 }
 
 impl ThreadState {
@@ -47,13 +49,15 @@ impl ThreadState {
             chains: EnteredChains::default(),
             credits: Credits::default(),
             worker: RefCell::new(None),
+            is_timer: Cell::new(false),
         }
     }
 
-    /// Whether calls from here are children: in a body of any gate, and in what else a worker runs,
-    /// such as destructors of results, and wakers. It must not wait for room that only it can make.
+    /// Whether calls from here are children: in a body of any gate, and in what else a worker or a
+    /// timer's thread runs, such as destructors and wakers. It must not wait for room that only it
+    /// can make.
     pub(crate) fn calls_children(&self) -> bool {
-        in_body() || self.worker.borrow().is_some()
+        in_body() || self.worker.borrow().is_some() || self.is_timer.get()
     }
 
     /// Uses a credit that this thread has drawn; `false` if it has none of this gate.
@@ -145,6 +149,11 @@ pub(crate) fn with<R>(f: impl FnOnce(&ThreadState) -> R) -> R {
 pub(crate) fn set_worker(worker: Option<Rc<OnWorker>>) {
     set_wait_hook(worker.as_ref().map(|_| block::wait_on_worker as WaitHook));
     with(|thread| drop(thread.worker.replace(worker)));
+}
+
+/// Makes this thread one that ends tokens whose time is over.
+pub(crate) fn serve_as_timer() {
+    with(|thread| thread.is_timer.set(true));
 }
 
 /// The worker that this thread is.

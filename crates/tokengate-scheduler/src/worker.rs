@@ -188,9 +188,9 @@ impl Worker {
             self.on.take_credit();
         }
         let on = &self.on;
-        let submitted_ns = runnable.submitted();
+        let times = runnable.times().map(|times| on.prepare(times, &runnable));
         let (operation, bond) = (runnable.operation(), runnable.bond());
-        let ran = on.observe(submitted_ns, || runnable.run_present(&on.home, &on.present));
+        let ran = on.observe(times, || runnable.run_present(&on.home, &on.present));
         on.count(&ran);
         match ran {
             Ran::Again(runnable) => on.home.post(runnable),

@@ -9,6 +9,8 @@ use std::convert::Infallible;
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
 
+use crate::Phase;
+
 /// Why a token gave no value; `E` is the error of its body.
 ///
 /// It is an [`std::error::Error`] for every `E` with `Debug` and `Display`, [`Infallible`] and
@@ -32,6 +34,16 @@ pub enum TokenError<E = Infallible> {
     Killed {
         /// What the killer said.
         reason: KillReason,
+    },
+    /// The token waited longer than its `ttl`, or its body took longer than its `timeout`.
+    #[non_exhaustive]
+    TimedOut {
+        /// What it was at when the time was over.
+        phase: Phase,
+        /// Which attempt that was, or would have been, counted from 1.
+        attempt: u32,
+        /// The label of its operation.
+        operation: &'static str,
     },
     /// The token was refused before it was queued; its body never ran.
     Rejected(Rejection),
@@ -69,6 +81,24 @@ impl<E: fmt::Display> fmt::Display for TokenError<E> {
             Self::Failed(error) => write!(f, "the body failed: {error:#}"),
             Self::Panicked(panic) => panic.fmt(f),
             Self::Killed { reason } => reason.fmt(f),
+            Self::TimedOut {
+                phase: Phase::Waiting,
+                operation,
+                ..
+            } => write!(
+                f,
+                "a token of operation `{operation}` was not started within its ttl; raise the \
+                 `ttl`, or submit less at a time"
+            ),
+            Self::TimedOut {
+                phase: Phase::Executing,
+                attempt,
+                operation,
+            } => write!(
+                f,
+                "the body of operation `{operation}` took longer than its timeout, in attempt \
+                 {attempt}; raise the `timeout`, or do less in one call"
+            ),
             Self::Rejected(rejection) => rejection.fmt(f),
             Self::WouldDeadlock {
                 cause,
@@ -290,6 +320,8 @@ pub enum RejectCause {
     ShutDown,
     /// There is no gate to go to, since it could not be started.
     NotStarted(String),
+    /// The call has a `timeout` or `ttl`, and the thread that watches them could not be started.
+    NoTimer(String),
 }
 
 impl fmt::Display for RejectCause {
@@ -306,6 +338,11 @@ impl fmt::Display for RejectCause {
             Self::NotStarted(why) => write!(
                 f,
                 "the gate could not be started ({why}); mend that, or enter a gate of your own"
+            ),
+            Self::NoTimer(why) => write!(
+                f,
+                "the thread that watches `timeout` and `ttl` could not be started ({why}); raise \
+                 the limit of threads, or call without them"
             ),
         }
     }

@@ -4,10 +4,12 @@
 //! pointer and pays one load where the box is asked for.
 
 use std::borrow::Cow;
+use std::num::NonZeroU64;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, OnceLock, PoisonError};
 
+use crate::deadline::Phase;
 use crate::error::RejectCause;
 use crate::killer::KillerSlot;
 use crate::runnable::Home;
@@ -18,18 +20,50 @@ use crate::sync::{Mutex, MutexGuard};
 pub(crate) enum Ending {
     Killed(Cow<'static, str>),
     Rejected(RejectCause),
+    TimedOut(Phase),
+}
+
+/// What a scheduler notes with a token about time, in whatever units it uses.
+///
+/// The token itself has no clock and acts on none of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Times {
+    /// When it was submitted, if that is to be measured.
+    pub submitted: Option<NonZeroU64>,
+    /// The longest time from its start to its end.
+    pub timeout: Option<NonZeroU64>,
+    /// The alarm that is set for it.
+    pub alarm: Option<AlarmId>,
+}
+
+/// Names an alarm that a scheduler has set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct AlarmId {
+    /// When it goes off.
+    pub due: u64,
+    /// Tells it apart from others of that time.
+    pub number: NonZeroU64,
 }
 
 pub(crate) struct Extras {
-    /// Written under the lock by whoever claims with `Killed` or `Rejected`, which happens under
-    /// the same lock: so the handle that sees the outcome and takes the lock finds the ending.
+    /// Written under the lock by whoever ends the token from outside, which happens under the same
+    /// lock: so the handle that sees the outcome and takes the lock finds the ending.
     ending: Mutex<Option<Ending>>,
-    /// Made by the first `killer()`.
+    /// Made by the first `killer()` or `deadline()`.
     killer: OnceLock<Arc<KillerSlot>>,
     /// Who hears of a failure that nobody reads; set before such a token resolves.
     home: OnceLock<Arc<dyn Home>>,
-    /// Whatever number the scheduler keeps as the time of submission; 0 means none.
+    times: StoredTimes,
+}
+
+/// [`Times`], with 0 for none. Written by the creator before publication, later by the owner of the
+/// runnable; read by that owner, and by a waiter before it tries to start the token.
+#[derive(Default)]
+struct StoredTimes {
     submitted: AtomicU64,
+    timeout: AtomicU64,
+    alarm_due: AtomicU64,
+    alarm_number: AtomicU64,
 }
 
 impl Default for Extras {
@@ -38,7 +72,7 @@ impl Default for Extras {
             ending: Mutex::new(None),
             killer: OnceLock::new(),
             home: OnceLock::new(),
-            submitted: AtomicU64::new(0),
+            times: StoredTimes::default(),
         }
     }
 }
@@ -58,12 +92,27 @@ impl Extras {
         &self.home
     }
 
-    pub(crate) fn submitted(&self) -> Option<u64> {
-        // Relaxed: written by the creator before publication, which orders it.
-        Some(self.submitted.load(Relaxed)).filter(|&time| time != 0)
+    /// Relaxed, as in `set_times`: publication, and later the hand-over of the runnable, is the order.
+    pub(crate) fn times(&self) -> Times {
+        let number = NonZeroU64::new(self.times.alarm_number.load(Relaxed));
+        Times {
+            submitted: NonZeroU64::new(self.times.submitted.load(Relaxed)),
+            timeout: NonZeroU64::new(self.times.timeout.load(Relaxed)),
+            alarm: number.map(|number| AlarmId {
+                due: self.times.alarm_due.load(Relaxed),
+                number,
+            }),
+        }
     }
 
-    pub(crate) fn set_submitted(&self, time: u64) {
-        self.submitted.store(time, Relaxed);
+    pub(crate) fn set_times(&self, times: Times) {
+        let number = |value: Option<NonZeroU64>| value.map_or(0, NonZeroU64::get);
+        let stored = &self.times;
+        stored.submitted.store(number(times.submitted), Relaxed);
+        stored.timeout.store(number(times.timeout), Relaxed);
+        let due = times.alarm.map_or(0, |alarm| alarm.due);
+        stored.alarm_due.store(due, Relaxed);
+        let alarm = times.alarm.map(|alarm| alarm.number);
+        stored.alarm_number.store(number(alarm), Relaxed);
     }
 }

@@ -8,7 +8,8 @@ use std::fmt;
 use std::ptr::NonNull;
 use std::sync::{Arc, PoisonError};
 
-use crate::cell::{Header, kill};
+use crate::cell::Header;
+use crate::cell::kill::{self, Claim};
 use crate::context;
 use crate::extras::Ending;
 use crate::sync::Mutex;
@@ -63,21 +64,29 @@ impl Killer {
     /// Ends the token; `false` if it has an outcome already, or is gone.
     ///
     /// As [`Token::kill`](crate::Token::kill).
-    #[expect(unsafe_code, reason = "claims through the cell pointer")]
     pub fn kill(&self, reason: impl Into<Cow<'static, str>>) -> bool {
         context::before_wait();
         // The user's conversion may do anything, free this cell included: not under the lock.
-        let ending = Ending::Killed(reason.into());
+        self.end(Ending::Killed(reason.into()), kill::claim)
+    }
+
+    /// Ends the token by a claim of this kind; `false` if that is lost, or the token gone.
+    #[expect(unsafe_code, reason = "claims through the cell pointer")]
+    pub(crate) fn end(
+        &self,
+        ending: Ending,
+        claim: unsafe fn(NonNull<Header>, Ending) -> Option<Claim>,
+    ) -> bool {
         let slot = self
             .slot
             .cell
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         // SAFETY: the last owner clears the slot, under this lock, before it frees the cell.
-        let claim = slot.and_then(|cell| unsafe { kill::claim(cell, ending) });
+        let claimed = slot.and_then(|cell| unsafe { claim(cell, ending) });
         drop(slot);
         // The clean-up drops the body and wakes the caller: not under the lock.
-        claim.is_some()
+        claimed.is_some()
     }
 }
 

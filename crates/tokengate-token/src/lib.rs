@@ -26,6 +26,7 @@ mod body;
 mod bond;
 mod cell;
 mod context;
+mod deadline;
 mod deadlock;
 mod error;
 mod extras;
@@ -50,10 +51,12 @@ pub use body::{Async, Body, Fallible, FallibleAsync, IsResult, Plain, create};
 pub use bond::Bond;
 pub use cell::Place;
 pub use context::{before_wait, cancelled, check, current, current_bond, in_body, set_before_wait};
+pub use deadline::{Deadline, Phase};
 pub use error::{
     Cancelled, Deadlock, DeadlockCause, KillReason, Panic, RejectCause, Rejection, TokenError,
     panic_message,
 };
+pub use extras::{AlarmId, Times};
 pub use id::TokenId;
 pub use inbox::{Inbox, Posted};
 pub use join::{JoinAll, get_all, join_all};

@@ -3,6 +3,8 @@
 //! Every token points to one. Labels are stable names: control and stats go by them. It holds no
 //! counters; what is counted for an operation belongs to whoever runs it.
 
+use std::time::Duration;
+
 use crate::Weight;
 
 /// A guarded function as data: its label and how it is routed.
@@ -22,6 +24,10 @@ pub struct Operation {
     anchor: Option<&'static str>,
     serial: bool,
     external_calls: Option<&'static [&'static str]>,
+    timeout: Option<Duration>,
+    ttl: Option<Duration>,
+    /// See [`is_plain`](Self::is_plain).
+    plain: bool,
 }
 
 impl Operation {
@@ -33,6 +39,9 @@ impl Operation {
             anchor: None,
             serial: false,
             external_calls: None,
+            timeout: None,
+            ttl: None,
+            plain: true,
         }
     }
 
@@ -66,6 +75,7 @@ impl Operation {
     #[must_use]
     pub const fn serial(mut self) -> Self {
         self.serial = true;
+        self.plain = false;
         self
     }
 
@@ -73,6 +83,23 @@ impl Operation {
     #[must_use]
     pub const fn with_external_calls(mut self, labels: &'static [&'static str]) -> Self {
         self.external_calls = Some(labels);
+        self.plain = false;
+        self
+    }
+
+    /// The same operation with a limit for the execution of each token.
+    #[must_use]
+    pub const fn with_timeout(mut self, limit: Duration) -> Self {
+        self.timeout = Some(limit);
+        self.plain = false;
+        self
+    }
+
+    /// The same operation with a limit for each token's wait, from its submission to its start.
+    #[must_use]
+    pub const fn with_ttl(mut self, limit: Duration) -> Self {
+        self.ttl = Some(limit);
+        self.plain = false;
         self
     }
 
@@ -92,5 +119,22 @@ impl Operation {
     /// The labels that the body calls; none if the operation leads no chain.
     pub const fn external_calls(&self) -> Option<&'static [&'static str]> {
         self.external_calls
+    }
+
+    /// Whether it has neither lanes, nor chains, nor limits: one look for a scheduler that asks for
+    /// all of them.
+    #[inline]
+    pub const fn is_plain(&self) -> bool {
+        self.plain
+    }
+
+    /// The longest execution of a token, if there is a limit.
+    pub const fn timeout(&self) -> Option<Duration> {
+        self.timeout
+    }
+
+    /// The longest wait of a token for its start, if there is a limit.
+    pub const fn ttl(&self) -> Option<Duration> {
+        self.ttl
     }
 }

@@ -11,9 +11,9 @@ use std::sync::Arc;
 
 use crate::cell::{Header, Place, kill, task};
 use crate::error::RejectCause;
-use crate::extras::Ending;
+use crate::extras::{Ending, Times};
 use crate::present::Present;
-use crate::{Bond, Operation, TokenId, TokenView};
+use crate::{Bond, Deadline, Operation, TokenId, TokenView};
 
 /// The right to run a token's body, or the next poll of it.
 ///
@@ -294,15 +294,22 @@ impl Runnable {
         self.header().set_bond(bond);
     }
 
-    /// The time of submission that [`set_submitted`](Self::set_submitted) noted.
+    /// The times that [`set_times`](Self::set_times) noted; none for a token with nothing rare.
     #[inline]
-    pub fn submitted(&self) -> Option<u64> {
-        self.header().extras_if_any()?.submitted()
+    pub fn times(&self) -> Option<Times> {
+        Some(self.header().extras_if_any()?.times())
     }
 
-    /// Notes a time of submission, in whatever unit the scheduler uses; not 0. Allocates.
-    pub fn set_submitted(&self, time: u64) {
-        self.header().extras().set_submitted(time);
+    /// Notes times, for whoever runs the token. Allocates for the first note.
+    ///
+    /// After publication only for async bodies: others may be run by their waiters, who read it.
+    pub fn set_times(&self, times: Times) {
+        self.header().extras().set_times(times);
+    }
+
+    /// What ends the token when its time is over. Allocates for the first one.
+    pub fn deadline(&self) -> Deadline {
+        Deadline::of(self.cell, self.header())
     }
 }
 

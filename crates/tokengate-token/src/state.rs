@@ -36,6 +36,8 @@ pub(crate) enum Outcome {
     Killed = 4,
     /// Refused before it was queued; as `Killed`.
     Rejected = 5,
+    /// Its time was over; as `Killed`.
+    TimedOut = 6,
 }
 
 /// A copy of the word.
@@ -67,6 +69,7 @@ impl Snapshot {
             3 => Some(Outcome::Panicked),
             4 => Some(Outcome::Killed),
             5 => Some(Outcome::Rejected),
+            6 => Some(Outcome::TimedOut),
             _ => None,
         }
     }

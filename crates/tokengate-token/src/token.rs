@@ -84,6 +84,8 @@ pub enum TokenState {
     Failed,
     /// Killed, purged, or abandoned.
     Killed,
+    /// Its `ttl` or `timeout` was over.
+    TimedOut,
     /// Refused before it was queued.
     Rejected,
 }
@@ -93,7 +95,7 @@ impl TokenState {
     pub const fn is_terminal(self) -> bool {
         matches!(
             self,
-            Self::Completed | Self::Failed | Self::Killed | Self::Rejected
+            Self::Completed | Self::Failed | Self::Killed | Self::TimedOut | Self::Rejected
         )
     }
 }
@@ -131,6 +133,7 @@ impl<T, E> Token<T, E> {
             Some(Outcome::Value) => TokenState::Completed,
             Some(Outcome::Error | Outcome::Panicked) => TokenState::Failed,
             Some(Outcome::Killed) => TokenState::Killed,
+            Some(Outcome::TimedOut) => TokenState::TimedOut,
             Some(Outcome::Rejected) => TokenState::Rejected,
             None if now.started() => TokenState::Executing,
             None => match header.place() {
@@ -276,6 +279,11 @@ impl<T, E> Token<T, E> {
             Taken::Ended(Ending::Rejected(cause)) => {
                 Err(TokenError::Rejected(Rejection::new(self.label(), cause)))
             }
+            Taken::Ended(Ending::TimedOut(phase)) => Err(TokenError::TimedOut {
+                phase,
+                attempt: 1,
+                operation: self.label(),
+            }),
         }
     }
 

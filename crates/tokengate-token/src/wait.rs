@@ -17,10 +17,11 @@ use parking::Parker;
 
 use crate::TokenView;
 use crate::cell::{Header, Place, Run};
-use crate::context;
 use crate::error::Deadlock;
+use crate::extras::Times;
 use crate::present::Present;
 use crate::runnable::{Home, Ran};
+use crate::{Deadline, context};
 
 thread_local! {
     /// This thread's parker with its waker, kept between waits.
@@ -150,9 +151,14 @@ impl Startable<'_> {
         self.header.place()
     }
 
-    /// Its time of submission, as [`Runnable::submitted`](crate::Runnable::submitted).
-    pub fn submitted(&self) -> Option<u64> {
-        self.header.extras_if_any()?.submitted()
+    /// Its times, as [`Runnable::times`](crate::Runnable::times).
+    pub fn times(&self) -> Option<Times> {
+        Some(self.header.extras_if_any()?.times())
+    }
+
+    /// What ends it when its time is over, as [`Runnable::deadline`](crate::Runnable::deadline).
+    pub fn deadline(&self) -> Deadline {
+        Deadline::of(self.cell, self.header)
     }
 
     /// The token.

@@ -3,13 +3,14 @@
 mod common;
 
 use std::cell::Cell;
+use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::Duration;
 
 use common::{Drops, Gate, OP, Queue, Wakes, poll_with};
 use tokengate_token::{
     Async, Deadlock, DeadlockCause, Fallible, NoHome, Operation, Place, Plain, Present, Ran,
-    Runnable, TokenError, Wait, cancelled, create, current, get_all, set_wait_hook,
+    Runnable, Times, TokenError, Wait, cancelled, create, current, get_all, set_wait_hook,
 };
 
 static OUTER: Operation = Operation::new("test.outer");
@@ -178,12 +179,18 @@ fn an_inline_body_wakes_the_waker_that_was_left_before() {
     assert_eq!(Arc::strong_count(&wakes), 1);
 }
 
+const NOTED: Times = Times {
+    submitted: NonZeroU64::new(9),
+    timeout: NonZeroU64::new(5),
+    alarm: None,
+};
+
 #[test]
 fn a_startable_token_shows_where_it_is() {
     fn look(wait: &mut Wait<'_>) -> Result<(), Deadlock> {
         wait.each_startable(|startable| {
             assert_eq!(startable.place().domain, Some(3));
-            assert_eq!(startable.submitted(), Some(9));
+            assert_eq!(startable.times(), Some(NOTED));
             assert!(format!("{startable:?}").contains("test.operation"));
         });
         assert!(format!("{wait:?}").contains("limit"));
@@ -194,7 +201,7 @@ fn a_startable_token_shows_where_it_is() {
         domain: Some(3),
         ..Place::default()
     });
-    runnable.set_submitted(9);
+    runnable.set_times(NOTED);
     let value = in_a_body(move || {
         set_wait_hook(Some(look));
         token.get().unwrap()

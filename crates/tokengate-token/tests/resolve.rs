@@ -3,6 +3,7 @@
 mod common;
 
 use std::future::Future;
+use std::num::NonZeroU64;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -13,8 +14,8 @@ use std::time::Duration;
 
 use common::{Drops, Gate, OP, Queue, Wakes, poll_with};
 use tokengate_token::{
-    Async, Fallible, FallibleAsync, NoHome, Place, Plain, Ran, RejectCause, Token, TokenError,
-    TokenState, create,
+    AlarmId, Async, Fallible, FallibleAsync, NoHome, Place, Plain, Ran, RejectCause, Times, Token,
+    TokenError, TokenState, create,
 };
 
 #[test]
@@ -224,6 +225,15 @@ fn what_the_body_wrote_is_seen_by_whoever_sees_it_resolved() {
     runner.join().unwrap();
 }
 
+const NOTED: Times = Times {
+    submitted: NonZeroU64::new(9),
+    timeout: None,
+    alarm: Some(AlarmId {
+        due: 7,
+        number: NonZeroU64::MIN,
+    }),
+};
+
 #[test]
 fn both_halves_name_the_same_call() {
     let (token, runnable) = create(&OP, Plain::new(|| ()));
@@ -231,9 +241,9 @@ fn both_halves_name_the_same_call() {
     assert_eq!(token.operation().label(), "test.operation");
     assert!(std::ptr::eq(runnable.operation(), &OP));
     assert!(!runnable.is_async());
-    assert_eq!(runnable.submitted(), None);
-    runnable.set_submitted(9);
-    assert_eq!(runnable.submitted(), Some(9));
+    assert_eq!(runnable.times(), None);
+    runnable.set_times(NOTED);
+    assert_eq!(runnable.times(), Some(NOTED));
     assert!(format!("{token:?}").contains("test.operation"));
     assert!(format!("{runnable:?}").contains(&token.id().to_string()));
     drop(runnable);

@@ -78,8 +78,10 @@ impl OnWorker {
             return;
         }
         self.frames.set(frames + 1);
-        let (submitted_ns, view) = (token.submitted(), token.view());
-        let ran = self.observe(submitted_ns, || token.run(&self.home, &self.present));
+        let view = token.view();
+        let times = token.times();
+        let times = times.map(|times| self.set_alarm(times, || token.deadline()));
+        let ran = self.observe(times, || token.run(&self.home, &self.present));
         self.frames.set(frames);
         self.count(&ran);
         if matches!(ran, Ran::Dropped) && !view.bond.is_none() {

@@ -130,7 +130,7 @@ impl<T, E> Handle<T, E> {
         match outcome.expect("only a resolved token has a result") {
             Outcome::Value | Outcome::Error => Taken::Returned(self.read_returned()),
             Outcome::Panicked => Taken::Panicked(self.read_panic()),
-            Outcome::Killed | Outcome::Rejected => {
+            Outcome::Killed | Outcome::Rejected | Outcome::TimedOut => {
                 let ending = self.header().extras().ending().take();
                 Taken::Ended(ending.expect("written by the killer, read once"))
             }

@@ -1,4 +1,4 @@
-//! Ends a token from outside: by its handle, by a `Killer`, or by the owner of its runnable.
+//! Ends a token from outside: by its handle, a `Killer`, a `Deadline`, or the owner of its runnable.
 //!
 //! A kill has two steps: the claim, for which the cell must be alive, and the clean-up, which keeps
 //! it alive by `BUSY`. So a killer can claim under its lock and drop the body outside of it.
@@ -39,6 +39,17 @@ pub(crate) unsafe fn claim_suspended(cell: NonNull<Header>, ending: Ending) -> O
     unsafe { claim_by(cell, ending, State::kill_suspended) }
 }
 
+/// As [`claim`], for a token that has not started.
+///
+/// # Safety
+///
+/// As [`claim`].
+#[expect(unsafe_code, reason = "reads through the cell pointer")]
+pub(crate) unsafe fn claim_unstarted(cell: NonNull<Header>, ending: Ending) -> Option<Claim> {
+    // SAFETY: as the caller says.
+    unsafe { claim_by(cell, ending, State::kill_unstarted) }
+}
+
 /// As [`claim`], with the transition to use.
 ///
 /// # Safety
@@ -58,6 +69,7 @@ unsafe fn claim_by(
     let outcome = match ending {
         Ending::Killed(_) => Outcome::Killed,
         Ending::Rejected(_) => Outcome::Rejected,
+        Ending::TimedOut(_) => Outcome::TimedOut,
     };
     // The lock is held over claim and writing, so whoever sees the outcome finds the ending.
     let mut slot = header.extras().ending();
@@ -130,7 +142,7 @@ pub(crate) unsafe fn abandon(cell: NonNull<Header>, ending: Ending) -> bool {
     } else {
         // A body that was started elsewhere, by a waiter, goes on: this is its tombstone.
         // SAFETY: the same.
-        drop(unsafe { claim_by(cell, ending, State::kill_unstarted) });
+        drop(unsafe { claim_unstarted(cell, ending) });
         let started = header.state.load().started();
         // SAFETY: as the caller says; the body is gone, or its claimer's.
         unsafe { run::release(cell) };
