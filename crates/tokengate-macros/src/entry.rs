@@ -138,7 +138,8 @@ impl Entry {
         }
     }
 
-    fn usage(&self) -> String {
+    /// How the entry is written.
+    pub(crate) fn usage(&self) -> String {
         format!("write {}", self.usage)
     }
 }

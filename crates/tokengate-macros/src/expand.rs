@@ -4,6 +4,8 @@
 //! The items name nothing but `<runtime>::__private` and the user's own tokens, so that no name in the user's scope, whatever
 //! it shadows, can change them. What a type must fulfil is asked for in one place, `body`, so that a fault is told once.
 
+use std::time::Duration;
+
 use proc_macro2::{Delimiter, Group, TokenStream, TokenTree};
 use quote::{format_ident, quote, quote_spanned};
 use syn::ext::IdentExt;
@@ -151,16 +153,25 @@ impl Items<'_> {
         let serial = tags.serial.then(|| quote!(.serial()));
         let calls = tags.external_calls.as_ref();
         let calls = calls.map(|labels| quote!(.with_external_calls(&[#(#labels),*])));
+        let timeout = self.limit("with_timeout", tags.timeout);
+        let ttl = self.limit("with_ttl", tags.ttl);
         let quiet = quiet(&["dead_code", "unreachable_pub"]);
         quote! {
             /// The static descriptor of the operation.
             #quiet
             #visibility fn operation() -> &'static #private::Operation {
                 static OPERATION: #private::Operation =
-                    #private::Operation::new(#label).with_weight(#private::Weight::#weight) #anchor #serial #calls;
+                    #private::Operation::new(#label).with_weight(#private::Weight::#weight) #anchor #serial #calls #timeout #ttl;
                 &OPERATION
             }
         }
+    }
+
+    /// The call that gives the operation a limit, if there is one.
+    fn limit(&self, with: &str, limit: Option<Duration>) -> Option<TokenStream> {
+        let (private, with) = (&self.private, format_ident!("{with}"));
+        let (seconds, nanoseconds) = limit.map(|limit| (limit.as_secs(), limit.subsec_nanos()))?;
+        Some(quote!(.#with(#private::Duration::new(#seconds, #nanoseconds))))
     }
 
     /// The user's function under another name: the only place where its code stands.

@@ -7,6 +7,7 @@
 
 mod args;
 mod attributes;
+mod duration;
 mod entry;
 mod expand;
 mod fallback;
@@ -247,6 +248,54 @@ use quote::quote;
 /// }
 /// assert_eq!(words, 6);
 /// assert_eq!(split::operation().external_calls(), Some(&["count"][..]));
+/// # Ok(())
+/// # }
+/// ```
+///
+/// ## `timeout = "30s"`
+///
+/// The longest execution of a call, suspensions included: a whole number with the unit `ms`, `s`, `m` or `h`. When it is
+/// over the token resolves as [`TimedOut`] and [`cancelled`] turns true in the body. A sync body is not interrupted: its worker,
+/// its turn among `serial` calls and its chain stay taken until it returns. An async body is dropped. A request can set
+/// another limit, and a gate a default; `operation().timeout()` shows the tag's.
+///
+/// [`TimedOut`]: https://docs.rs/tokengate/latest/tokengate/enum.TokenError.html
+/// [`cancelled`]: https://docs.rs/tokengate/latest/tokengate/fn.cancelled.html
+///
+/// ```
+/// # use tokengate::{TokenError, cancelled, task_token_guard};
+/// #[task_token_guard(operation_type = "search", tags(timeout = "10ms"))]
+/// fn search(start: u64) -> u64 {
+///     let mut n = start;
+///     while !cancelled() { // a real search would also find something
+///         n += 1;
+///     }
+///     n
+/// }
+///
+/// # fn main() {
+/// assert!(matches!(search(0).get(), Err(TokenError::TimedOut { .. })));
+/// # }
+/// ```
+///
+/// ## `ttl = "5s"`
+///
+/// The longest wait of a call for its start, from its submission on, also behind other `serial` calls of its key. When it
+/// is over the token resolves as `TimedOut`, and its body is dropped and never runs. Written as `timeout` is.
+///
+/// ```
+/// # use tokengate::{Phase, TokenError, task_token_guard};
+/// #[task_token_guard(operation_type = "quote", tags(ttl = "5s"))]
+/// fn quote(n: u64) -> u64 {
+///     2 * n
+/// }
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// match quote(21).get() {
+///     Ok(quote) => assert_eq!(quote, 42),
+///     Err(TokenError::TimedOut { phase: Phase::Waiting, .. }) => println!("too late to matter"),
+///     Err(other) => return Err(other.into()),
+/// }
 /// # Ok(())
 /// # }
 /// ```

@@ -3,10 +3,13 @@
 //! `args.rs` calls [`Tags::read`]. A tag that is wrong keeps its default, so that the function still expands.
 //! What a tag does to the call is written in `expand.rs`; rules between tags and the signature are in `validate.rs`.
 
+use std::time::Duration;
+
 use proc_macro2::TokenStream;
 use quote::{ToTokens, quote};
 use syn::{Error, Expr, Ident, LitStr};
 
+use crate::duration::duration;
 use crate::entry::{Entry, Row, Table};
 use crate::faults::Faults;
 
@@ -24,6 +27,10 @@ pub(crate) struct Tags {
     pub(crate) serial: bool,
     /// The call is a lead: the labels that its body calls.
     pub(crate) external_calls: Option<Vec<LitStr>>,
+    /// The longest execution of a call.
+    pub(crate) timeout: Option<Duration>,
+    /// The longest wait of a call for its start.
+    pub(crate) ttl: Option<Duration>,
     /// The return type is a `Result` under another name; the user's token.
     pub(crate) fallible: Option<Ident>,
 }
@@ -109,6 +116,22 @@ const TAGS: Table<Tags> = Table {
             usage: r#"`external_calls = ["child_op", ..]`"#,
             read: |entry, tags| {
                 tags.external_calls = Some(labels(entry)?);
+                Ok(())
+            },
+        },
+        Row {
+            name: "timeout",
+            usage: r#"`timeout = "30s"`"#,
+            read: |entry, tags| {
+                tags.timeout = Some(duration(entry)?);
+                Ok(())
+            },
+        },
+        Row {
+            name: "ttl",
+            usage: r#"`ttl = "5s"`"#,
+            read: |entry, tags| {
+                tags.ttl = Some(duration(entry)?);
                 Ok(())
             },
         },

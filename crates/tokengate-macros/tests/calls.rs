@@ -9,7 +9,9 @@ use std::num::ParseIntError;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use mock::__private::{Infallible, Token, Weight};
+use mock::__private::{Infallible, Operation, Token, Weight};
+use std::time::Duration;
+
 use tokengate_macros::task_token_guard;
 
 #[task_token_guard(operation_type = "double", crate = crate::mock)]
@@ -36,6 +38,28 @@ fn call_request_and_run_give_the_same() {
     assert_eq!(double(21).get(), Ok(42));
     assert_eq!(double::request(21).submit().get(), Ok(42));
     assert_eq!(double::run(21), 42);
+}
+
+#[test]
+fn the_operation_has_the_limits_of_the_attribute() {
+    #[task_token_guard(operation_type = "a", tags(timeout = "250ms", ttl = "5s"), crate = crate::mock)]
+    fn short() {}
+    #[task_token_guard(operation_type = "b", tags(ttl = "2h", timeout = "03m"), crate = crate::mock)]
+    fn long() {}
+
+    let of = |operation: &Operation| (operation.timeout, operation.ttl);
+    let limits = [
+        of(double(1).operation()),
+        of(short().operation()),
+        of(long().operation()),
+    ];
+    let seconds = Duration::from_secs;
+    let expected = [
+        (None, None),
+        (Some(Duration::from_millis(250)), Some(seconds(5))),
+        (Some(seconds(180)), Some(seconds(7_200))),
+    ];
+    assert_eq!(limits, expected);
 }
 
 #[test]

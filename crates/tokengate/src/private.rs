@@ -1,6 +1,7 @@
 //! What the attribute's expansion uses, and nobody else: not covered by any promise.
 
 pub use std::convert::Infallible;
+pub use std::time::Duration;
 
 pub use tokengate_scheduler::{
     Async, Body, Fallible, FallibleAsync, IsResult, Key, KeyHasher, Operation, Plain, Token, Weight,

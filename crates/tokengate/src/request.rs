@@ -52,6 +52,40 @@ impl<B: Body> Request<B> {
         self
     }
 
+    /// Limits the execution of the body, in place of the operation's or the gate's `timeout`.
+    ///
+    /// See [`Call::with_timeout`] for what it costs. [`Duration::MAX`] is no limit.
+    pub fn timeout(mut self, limit: Duration) -> Self {
+        self.call = self.call.with_timeout(limit);
+        self
+    }
+
+    /// Limits the wait from the submission to the start, in place of the operation's or the gate's
+    /// `ttl`.
+    ///
+    /// A call that waits for room is not submitted yet.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tokengate::{Gate, TokenError, task_token_guard};
+    /// #[task_token_guard(operation_type = "quote", tags(ttl = "1h", timeout = "1m"))]
+    /// fn quote(n: u64) -> u64 { 2 * n }
+    ///
+    /// let gate = Gate::start()?;
+    /// let request = quote::request(21).on(&gate.handle());
+    /// let token = request.ttl(Duration::from_secs(60)).timeout(Duration::MAX).submit();
+    /// match token.get() {
+    ///     Ok(quote) => assert_eq!(quote, 42),
+    ///     Err(TokenError::TimedOut { phase, .. }) => println!("too late: {phase:?}"),
+    ///     Err(other) => return Err(other.into()),
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn ttl(mut self, limit: Duration) -> Self {
+        self.call = self.call.with_ttl(limit);
+        self
+    }
+
     /// Takes the call out of the chain that it is made in: it is neither counted nor anchored there.
     pub fn unanchored(mut self) -> Self {
         self.call = self.call.unanchored();

@@ -115,11 +115,11 @@ fn unknown_tags_are_named_with_the_valid_ones() {
     attributes_tell(&[
         (
             r#"operation_type = "op", tags(wieght = "light")"#,
-            r#"`wieght` is not a tag: did you mean `weight`? valid are `weight = "heavy"`, `"medium"` or `"light"`; the flag `sticky` without a value; `sticky_anchor = "name"`; `key(a, b.id)`; the flag `serial` without a value; `external_calls = ["child_op", ..]`; the flag `fallible` without a value"#,
+            r#"`wieght` is not a tag: did you mean `weight`? valid are `weight = "heavy"`, `"medium"` or `"light"`; the flag `sticky` without a value; `sticky_anchor = "name"`; `key(a, b.id)`; the flag `serial` without a value; `external_calls = ["child_op", ..]`; `timeout = "30s"`; `ttl = "5s"`; the flag `fallible` without a value"#,
         ),
         (
             r#"operation_type = "op", tags(colour = "light")"#,
-            r#"`colour` is not a tag: valid are `weight = "heavy"`, `"medium"` or `"light"`; the flag `sticky` without a value; `sticky_anchor = "name"`; `key(a, b.id)`; the flag `serial` without a value; `external_calls = ["child_op", ..]`; the flag `fallible` without a value"#,
+            r#"`colour` is not a tag: valid are `weight = "heavy"`, `"medium"` or `"light"`; the flag `sticky` without a value; `sticky_anchor = "name"`; `key(a, b.id)`; the flag `serial` without a value; `external_calls = ["child_op", ..]`; `timeout = "30s"`; `ttl = "5s"`; the flag `fallible` without a value"#,
         ),
     ]);
 }
@@ -407,4 +407,50 @@ fn a_faulty_attribute_leaves_a_working_function() {
     .to_string();
     let sound = guard(r#"operation_type = "op""#, "fn f() {}").to_string();
     assert!(faulty.ends_with(&sound));
+}
+
+#[test]
+fn durations_are_numbers_with_a_unit() {
+    attributes_tell(&[
+        (
+            r#"operation_type = "op", tags(timeout = "30")"#,
+            r#"`timeout` needs the unit `ms`, `s`, `m` or `h` right after the number: write `timeout = "30s"`"#,
+        ),
+        (
+            r#"operation_type = "op", tags(ttl = "5 s")"#,
+            r#"`ttl` needs the unit `ms`, `s`, `m` or `h` right after the number: write `ttl = "5s"`"#,
+        ),
+        (
+            r#"operation_type = "op", tags(ttl = "5d")"#,
+            r#"`ttl` needs the unit `ms`, `s`, `m` or `h` right after the number: write `ttl = "5s"`"#,
+        ),
+        (
+            r#"operation_type = "op", tags(timeout = "1.5s")"#,
+            r#"`timeout` begins with a whole number, and the unit `ms`, `s`, `m` or `h` follows: write `timeout = "30s"`"#,
+        ),
+        (
+            r#"operation_type = "op", tags(timeout = "-1s")"#,
+            r#"`timeout` begins with a whole number, and the unit `ms`, `s`, `m` or `h` follows: write `timeout = "30s"`"#,
+        ),
+        (
+            r#"operation_type = "op", tags(ttl = "")"#,
+            r#"`ttl` begins with a whole number, and the unit `ms`, `s`, `m` or `h` follows: write `ttl = "5s"`"#,
+        ),
+        (
+            r#"operation_type = "op", tags(ttl = "0ms")"#,
+            r#"`ttl` leaves no time at all; without a limit, remove the tag: write `ttl = "5s"`"#,
+        ),
+        (
+            r#"operation_type = "op", tags(ttl = "99999999999999999h")"#,
+            r#"`ttl` is longer than can be counted; without a limit, remove the tag: write `ttl = "5s"`"#,
+        ),
+        (
+            r#"operation_type = "op", tags(timeout = 30)"#,
+            r#"write `timeout = "30s"`"#,
+        ),
+        (
+            r#"operation_type = "op", tags(ttl)"#,
+            r#"write `ttl = "5s"`"#,
+        ),
+    ]);
 }

@@ -18,6 +18,7 @@ pub mod __private {
     use std::task::{Context, Poll, Waker};
 
     pub use std::convert::Infallible;
+    pub use std::time::Duration;
 
     /// The caller's half: here also the body, which runs in [`Token::get`].
     pub struct Token<T, E = Infallible> {
@@ -59,6 +60,8 @@ pub mod __private {
         pub sticky_anchor: Option<&'static str>,
         pub serial: bool,
         pub external_calls: Option<&'static [&'static str]>,
+        pub timeout: Option<Duration>,
+        pub ttl: Option<Duration>,
     }
 
     impl Operation {
@@ -69,6 +72,8 @@ pub mod __private {
                 sticky_anchor: None,
                 serial: false,
                 external_calls: None,
+                timeout: None,
+                ttl: None,
             }
         }
 
@@ -93,6 +98,20 @@ pub mod __private {
         pub const fn with_external_calls(self, labels: &'static [&'static str]) -> Self {
             Self {
                 external_calls: Some(labels),
+                ..self
+            }
+        }
+
+        pub const fn with_timeout(self, limit: Duration) -> Self {
+            Self {
+                timeout: Some(limit),
+                ..self
+            }
+        }
+
+        pub const fn with_ttl(self, limit: Duration) -> Self {
+            Self {
+                ttl: Some(limit),
                 ..self
             }
         }
