@@ -7,6 +7,7 @@ use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex};
 
 use common::{Held, Latch, lone_workers, outcome, small_gate, value, wait_until, wide_gate};
+use smol::future::yield_now;
 use tokengate::{
     Call, Chain, Gate, Handle, Key, Operation, Seed, Token, TokenError, chain, get_all,
 };
@@ -34,18 +35,6 @@ fn kernel_thread() -> String {
 }
 
 type Seen = Arc<Mutex<Vec<HashSet<String>>>>;
-
-async fn yield_once() {
-    let mut yielded = false;
-    std::future::poll_fn(|context| {
-        if std::mem::replace(&mut yielded, true) {
-            return std::task::Poll::Ready(());
-        }
-        context.waker().wake_by_ref();
-        std::task::Poll::Pending
-    })
-    .await;
-}
 
 /// Notes the thread for this chain.
 fn note(seen: &Seen, of: usize) {
@@ -76,7 +65,7 @@ fn child(seen: &Seen, number: usize, place: usize) -> Token<()> {
     match place {
         0 => current().spawn_async(&CHILD, async move {
             note(&seen, number);
-            yield_once().await;
+            yield_now().await;
             note(&seen, number);
             let inner = seen.clone();
             let grandchild = current().spawn(&STRANGER, move || note(&inner, number));
@@ -202,7 +191,7 @@ fn a_nested_lead_stays_in_the_domain_has_its_own_seed_and_holds_its_parent() {
                 drop((inner, outer));
                 entered.open();
                 while !release.is_open() {
-                    yield_once().await;
+                    yield_now().await;
                 }
             });
             nested.detach();

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use common::{
     Census, Held, Latch, lone_workers, outcome, small_gate, value, wait_until, wide_gate,
 };
+use smol::future::yield_now;
 use tokengate::{
     Call, Chain, Gate, Handle, Key, Operation, Token, TokenError, TokenState, cancelled, chain,
     get_all,
@@ -172,15 +173,7 @@ fn a_suspended_body_goes_on_after_a_purge() {
         let release = release.clone();
         gate.spawn_async(&OP, async move {
             while !release.is_open() {
-                let mut yielded = false;
-                std::future::poll_fn(|context| {
-                    if std::mem::replace(&mut yielded, true) {
-                        return std::task::Poll::Ready(());
-                    }
-                    context.waker().wake_by_ref();
-                    std::task::Poll::Pending
-                })
-                .await;
+                yield_now().await;
             }
             7
         })

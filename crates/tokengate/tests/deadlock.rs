@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use common::{Latch, elsewhere, outcome, small_gate, value, wait_until, wide_gate};
+use smol::future::yield_now;
 use tokengate::{
     Call, DeadlockCause, Gate, Handle, Key, Operation, Token, TokenError, get_all, join_all,
 };
@@ -193,7 +194,7 @@ fn two_keys_crosswise_in_one_domain() {
             handle.spawn_async(call(&LEFT, 1), async move {
                 first_in.open();
                 while !second_in.is_open() {
-                    tokio_free_yield().await;
+                    yield_now().await;
                 }
                 current().spawn(call(&SERIAL, 2), || 7_u32).get()
             })
@@ -211,18 +212,6 @@ fn two_keys_crosswise_in_one_domain() {
     });
 }
 
-async fn tokio_free_yield() {
-    let mut yielded = false;
-    std::future::poll_fn(|context| {
-        if std::mem::replace(&mut yielded, true) {
-            return std::task::Poll::Ready(());
-        }
-        context.waker().wake_by_ref();
-        std::task::Poll::Pending
-    })
-    .await;
-}
-
 #[test]
 fn two_keys_crosswise_between_two_domains() {
     elsewhere(|| {
@@ -235,7 +224,7 @@ fn two_keys_crosswise_between_two_domains() {
                 let hold = hold.clone();
                 let token = handle.spawn_async(call(&SERIAL, key), async move {
                     while !hold.is_open() {
-                        tokio_free_yield().await;
+                        yield_now().await;
                     }
                 });
                 let domain = token.status().domain;

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use common::{Held, Latch, lone_workers, outcome, small_gate, value, wait_until, wide_gate};
+use smol::future::yield_now;
 use tokengate::{
     Call, Domains, Gate, Handle, Key, Operation, Token, TokenError, TokenState, get_all,
 };
@@ -65,25 +66,13 @@ impl Entry {
     }
 }
 
-async fn yield_once() {
-    let mut yielded = false;
-    std::future::poll_fn(|context| {
-        if std::mem::replace(&mut yielded, true) {
-            return std::task::Poll::Ready(());
-        }
-        context.waker().wake_by_ref();
-        std::task::Poll::Pending
-    })
-    .await;
-}
-
 /// One call of the order's key: sync or async, by number.
 fn submit(gate: &Handle, order: &Order, key: u64, caller: usize, number: usize) -> Token<()> {
     let entry = order.of(key);
     if number.is_multiple_of(3) {
         gate.spawn_async(call(&SERIAL, key), async move {
             entry.enter();
-            yield_once().await;
+            yield_now().await;
             entry.leave(caller, number);
         })
     } else {
@@ -166,7 +155,7 @@ fn a_token_behind_others_is_waiting_and_holds_no_worker() {
         gate.spawn_async(call(&SERIAL, 1), async move {
             entered.open();
             while !release.is_open() {
-                yield_once().await;
+                yield_now().await;
             }
         })
     };
@@ -232,7 +221,7 @@ fn operations_of_one_anchor_share_a_lane_only_if_both_are_serial() {
         gate.spawn_async(call(&SERIAL, 1), async move {
             entered.open();
             while !release.is_open() {
-                yield_once().await;
+                yield_now().await;
             }
         })
     };
