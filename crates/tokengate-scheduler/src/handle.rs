@@ -14,9 +14,9 @@ use tokengate_token::{
 };
 
 use crate::batch;
+use crate::deadlines::TimeLimits;
 use crate::domain::Domain;
 use crate::entered::{Entered, Scope};
-use crate::limits::TimeLimits;
 use crate::shared::Shared;
 use crate::submit::{self, Room};
 use crate::thread;

@@ -17,9 +17,9 @@
 //! | parked workers | `sleep/` |
 //! | execution | `worker.rs`, `on_worker.rs`, `local/` |
 //! | bodies that wait | `block/` |
-//! | tokens whose time is over | `limits/` |
+//! | tokens whose time is over | `deadlines/` |
 //! | chains carried elsewhere | `chain.rs` |
-//! | orders for tokens that exist | `control.rs` |
+//! | orders for tokens that exist | `control/` |
 //! | figures | `timing.rs`, `sampling.rs` |
 //! | start and end | `config.rs`, `topology/`, `scheduler.rs`, `shared.rs` |
 
@@ -36,6 +36,7 @@ mod clock;
 mod config;
 mod contain;
 mod control;
+mod deadlines;
 mod domain;
 mod entered;
 mod error;
@@ -43,7 +44,7 @@ mod explain;
 mod handle;
 mod label;
 mod lane;
-mod limits;
+
 mod local;
 mod mailbox;
 #[cfg(tokengate_loom)]

@@ -3,7 +3,7 @@
 //! Called by users from any thread. An order says which tokens it is for by a dividing id: all that
 //! were created before it, and none after. Keeps: no token that an order is for starts after the
 //! call, and those that execute are ended by the call; tokens that no order is for pay one load.
-#![doc = include_str!("CONTROL.md")]
+#![doc = include_str!("README.md")]
 
 use std::borrow::Cow;
 use std::collections::HashMap;
