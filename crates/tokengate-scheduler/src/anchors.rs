@@ -3,6 +3,8 @@
 //! Bound by the submit path, given back at each exit by whoever has ended the token. Keeps: each
 //! bond is given back exactly once. It decides no place and posts nothing.
 
+use std::borrow::Cow;
+
 use tokengate_anchor::{ChainId, Conductor, EntryId, StickyRegistry};
 use tokengate_token::{Bond, Joined, Operation, RejectCause, Runnable, RunnableList};
 
@@ -50,8 +52,9 @@ impl Anchors {
     }
 
     /// Kills a token, and those that its end lets go on in its lane; how many.
-    pub(crate) fn kill(&self, runnable: Runnable, reason: &'static str) -> usize {
-        self.end(runnable, |runnable| runnable.kill(reason))
+    pub(crate) fn kill(&self, runnable: Runnable, reason: impl Into<Cow<'static, str>>) -> usize {
+        let reason = reason.into();
+        self.end(runnable, |runnable| runnable.kill(reason.clone()))
     }
 
     /// Refuses a token, and those behind it that its end would let go on in its lane.
@@ -105,13 +108,26 @@ impl Anchors {
         take: impl Fn(&Lane) -> [RunnableList; 2],
     ) -> usize {
         let mut killed = 0;
+        self.each_waiting(take, |runnable| killed += self.kill(runnable, reason));
+        killed
+    }
+
+    /// Takes all that wait in lanes out of them, and gives each to `end`.
+    pub(crate) fn take_waiting(&self, end: impl FnMut(Runnable)) {
+        self.each_waiting(Lane::take_waiting, end);
+    }
+
+    fn each_waiting(
+        &self,
+        take: impl Fn(&Lane) -> [RunnableList; 2],
+        mut each: impl FnMut(Runnable),
+    ) {
         self.keys.each_value(|lane| {
             for mut list in take(lane) {
                 while let Some(runnable) = list.pop_front() {
-                    killed += self.kill(runnable, reason);
+                    each(runnable);
                 }
             }
         });
-        killed
     }
 }

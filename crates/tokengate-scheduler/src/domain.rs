@@ -217,6 +217,13 @@ impl Domain {
         queued + usize::from(self.sleepers.count() == 0)
     }
 
+    /// About how many are in its mailboxes and in its workers' queues.
+    pub(crate) fn queued(&self) -> usize {
+        let in_mailboxes = self.mailboxes.iter().map(Mailbox::queued);
+        let in_queues = self.stealers.iter().map(Stealer::len);
+        in_mailboxes.chain(in_queues).sum()
+    }
+
     /// How many were ever posted to it.
     fn posted(&self) -> usize {
         self.mailboxes.iter().map(Mailbox::posted).sum()

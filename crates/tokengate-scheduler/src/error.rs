@@ -16,7 +16,7 @@ pub enum StartError {
     #[error("`Timing::Sampled(0)` times nothing; use `Timing::Off`, or at least 1")]
     NoSample,
     /// Too many schedulers.
-    #[error("32,768 gates live in this process; drop some, and their handles")]
+    #[error("16,384 gates live in this process; drop some, and their handles")]
     TooMany,
     /// The system did not start a thread.
     #[error(

@@ -79,7 +79,7 @@ pub use explain::{Explanation, Reason};
 pub use handle::{Call, Handle, Refused};
 pub use pin::allow_cpus;
 pub use scheduler::Scheduler;
-pub use shutdown::{SHUTDOWN_GRACE, ShutdownReport, StuckThread};
+pub use shutdown::{DrainReport, SHUTDOWN_GRACE, ShutdownReport, StuckThread};
 pub use submit::rejected;
 pub use timing::TimingReport;
 pub use tokengate_anchor::{Key, KeyHasher, Seed};

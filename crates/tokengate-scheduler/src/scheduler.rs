@@ -29,7 +29,7 @@ use crate::local::LocalQueue;
 use crate::on_worker::OnWorker;
 use crate::pin;
 use crate::shared::{Shared, lock};
-use crate::shutdown::{self, ShutdownReport};
+use crate::shutdown::{self, DrainReport, ShutdownReport};
 use crate::sleep::Sleeper;
 use crate::slot::GateSlot;
 use crate::thread;
@@ -144,6 +144,36 @@ impl Scheduler {
         &self.handle
     }
 
+    /// Refuses new root calls, and waits until everything has finished, for at most this long.
+    ///
+    /// Calls from bodies are taken. It ends early when only paused tokens are left, since those do not
+    /// finish by themselves; both are in the report. The scheduler takes no root calls from then on:
+    /// resume what is paused, drain again, and shut it down. Publishes what this thread has deferred
+    /// first. From a body of this scheduler it does not wait, as that would be for itself.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tokengate_scheduler::{Config, Operation, Plain, Scheduler};
+    /// static OP: Operation = Operation::new("resize");
+    /// let scheduler = Scheduler::start(Config::default())?;
+    /// let token = scheduler.handle().submit(&OP, Plain::new(|| 1));
+    /// let report = scheduler.drain(Duration::from_secs(60));
+    /// assert!(report.finished && report.paused == 0);
+    /// assert!(token.is_finished());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn drain(&self, limit: Duration) -> DrainReport {
+        batch::flush();
+        let limit = if self.is_on_own_thread() {
+            Duration::ZERO
+        } else {
+            limit
+        };
+        // A limit beyond what the clock can say is no limit.
+        let deadline = Instant::now().checked_add(limit);
+        self.handle.shared.drain(deadline)
+    }
+
     /// Lets everything finish, for at most this long, then kills the rest and ends the threads.
     ///
     /// In three stages, none of which is skipped by a body that never returns:
@@ -171,7 +201,10 @@ impl Scheduler {
         let deadline = Instant::now().checked_add(limit);
         let on_own_thread = self.is_on_own_thread();
         let shared = self.handle.shared.clone();
-        let drained = !on_own_thread && shared.drain(deadline);
+        let drained = !on_own_thread && {
+            let drain = shared.drain(deadline);
+            drain.finished && drain.paused == 0
+        };
         let threads = std::mem::take(&mut *lock(&self.threads));
         let report = shutdown::end(&shared, drained, on_own_thread);
         // With a stuck thread among them all are left: to wait for one could take for ever.

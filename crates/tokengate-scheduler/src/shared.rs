@@ -21,6 +21,7 @@ use crate::deadlines::{Alarms, TimeLimits};
 use crate::domain::{Domain, all_quiet};
 use crate::router::{Position, Router};
 use crate::sampling;
+use crate::shutdown::DrainReport;
 use crate::slot::GateSlot;
 use crate::timing::Recorder;
 use crate::topology::Plan;
@@ -179,6 +180,18 @@ impl Shared {
         members.clone()
     }
 
+    /// Has the members not ask any more, if there is nothing to ask for.
+    pub(crate) fn stop_controlling(&self) {
+        let members = lock(&self.members);
+        // Under the lock: who gives an order after this look controls the members after it too.
+        if self.control.is_idle() {
+            self.controlled.store(false, Relaxed);
+            members
+                .iter()
+                .for_each(|member| member.watcher.control(false));
+        }
+    }
+
     /// All workers and spares that were ever started.
     pub(crate) fn members(&self) -> Vec<Arc<Member>> {
         lock(&self.members).clone()
@@ -241,8 +254,8 @@ impl Shared {
     }
 
     /// Refuses new roots, and waits until nothing is queued, running or suspended, at most until
-    /// the deadline; whether that came to be.
-    pub(crate) fn drain(&self, deadline: Option<Instant>) -> bool {
+    /// the deadline.
+    pub(crate) fn drain(&self, deadline: Option<Instant>) -> DrainReport {
         // Release pairs with the Acquire in `worker_parks`; a worker that parked before that is
         // seen by the first look below.
         let _ = self
@@ -251,11 +264,14 @@ impl Shared {
         self.admission.wake_all();
         loop {
             listener!(self.progress => listener);
-            if all_quiet(&self.domains) {
-                return true;
-            }
-            if self.is_stopping() || !wait_until(listener, deadline) {
-                return false;
+            // Before and after: what goes on meanwhile is in one of the counts, or not quiet.
+            let paused = self.control.pauses.len();
+            let quiet = all_quiet(&self.domains) && self.control.pauses.len() == paused;
+            if quiet || self.is_stopping() || !wait_until(listener, deadline) {
+                return DrainReport {
+                    finished: quiet,
+                    paused,
+                };
             }
         }
     }

@@ -14,6 +14,16 @@ use crate::shared::Shared;
 /// How long a shutdown waits for the bodies that it has cancelled.
 pub const SHUTDOWN_GRACE: Duration = Duration::from_secs(1);
 
+/// How a drain went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct DrainReport {
+    /// Everything had finished in time, but for what is paused.
+    pub finished: bool,
+    /// How many tokens are held back by pauses.
+    pub paused: usize,
+}
+
 /// How a shutdown went.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -107,6 +117,9 @@ fn purge(shared: &Shared) {
     }
     let killed = shared.anchors.purge_lanes(SHUT_DOWN);
     shared.count_purged(killed);
+    for paused in shared.control.pauses.close() {
+        shared.count_purged(shared.anchors.kill(paused, SHUT_DOWN));
+    }
     for member in shared.members() {
         if let Some(next) = member.next_in_lane.take().pop_front() {
             shared.count_purged(shared.anchors.kill(next, SHUT_DOWN));

@@ -14,7 +14,7 @@ static TAKEN: Mutex<Vec<bool>> = Mutex::new(Vec::new());
 pub(crate) struct GateSlot(u16);
 
 impl GateSlot {
-    /// Takes the lowest free number; none if 32,768 schedulers live.
+    /// Takes the lowest free number; none if 16,384 schedulers live.
     pub(crate) fn take() -> Option<Self> {
         let mut taken = TAKEN.lock().unwrap_or_else(PoisonError::into_inner);
         let free = taken.iter().position(|&taken| !taken);

@@ -102,6 +102,7 @@ fn publish<B: Body>(
         gate: gate.slot.number(),
         domain: Some(position.domain),
         waiting: false,
+        aside: false,
         published: true,
         credit,
     });

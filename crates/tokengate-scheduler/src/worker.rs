@@ -149,13 +149,27 @@ impl Worker {
         drained.or_else(|| self.on.domain.steal(self.on.index, queue))
     }
 
-    /// Runs it, and those that follow in its lane.
+    /// Runs it, if it may go on, and those that follow in its lane.
     #[inline]
     fn execute(&mut self, runnable: Runnable) {
-        let is_serial = runnable.operation().is_serial();
-        self.execute_one(runnable);
-        if is_serial {
+        let operation = runnable.operation();
+        if operation.is_plain() && !self.on.present.is_controlled() {
+            return self.execute_one(runnable);
+        }
+        self.execute_if_let(runnable);
+        if operation.is_serial() {
             self.go_on_in_lane();
+        }
+    }
+
+    fn execute_if_let(&mut self, runnable: Runnable) {
+        let goes_on = if self.on.present.is_controlled() {
+            self.on.let_through(runnable)
+        } else {
+            Some(runnable)
+        };
+        if let Some(runnable) = goes_on {
+            self.execute_one(runnable);
         }
     }
 
@@ -169,7 +183,7 @@ impl Worker {
             if stops || !self.inside_reactor && next.is_async() {
                 return self.on.queue(next);
             }
-            self.execute_one(next);
+            self.execute_if_let(next);
         }
         if let Some(next) = self.on.take_next_in_lane() {
             self.on.queue(next);

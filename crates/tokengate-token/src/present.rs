@@ -115,9 +115,9 @@ impl Present {
         body()
     }
 
-    /// Whether the home is to be asked about the token that starts now; inside of `during`.
+    /// Whether the home is to be asked about tokens that start here; see [`Watcher::control`].
     #[inline(always)]
-    pub(crate) fn is_controlled(&self) -> bool {
+    pub fn is_controlled(&self) -> bool {
         // Acquire: pairs with the Release of `control`.
         self.slot.controlled.load(Acquire)
     }

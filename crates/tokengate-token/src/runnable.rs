@@ -273,6 +273,21 @@ impl Runnable {
         self.header().is_async()
     }
 
+    /// Whether the body was started: then this runs the next poll of it, or nothing.
+    pub fn has_started(&self) -> bool {
+        self.header().state().load().started()
+    }
+
+    /// Whether the token has its outcome, so that its body is not run.
+    pub fn has_ended(&self) -> bool {
+        self.header().state().load().resolved()
+    }
+
+    /// Who the token is, and what it is bound to.
+    pub fn view(&self) -> TokenView {
+        TokenView::of(self.header())
+    }
+
     /// Where the token is, as last set.
     pub fn place(&self) -> Place {
         self.header().place()

@@ -72,7 +72,7 @@ pub struct Token<T, E = Infallible> {
 pub enum TokenState {
     /// Made, and not yet posted: its batch is still open.
     Created,
-    /// In the lane of its key, behind others.
+    /// In the lane of its key, behind others; or set aside by a worker, as it may not start yet.
     Waiting,
     /// In the mailbox of a core, or with a worker that has not started it.
     Admitted,
@@ -137,7 +137,7 @@ impl<T, E> Token<T, E> {
             Some(Outcome::Rejected) => TokenState::Rejected,
             None if now.started() => TokenState::Executing,
             None => match header.place() {
-                Place { waiting: true, .. } => TokenState::Waiting,
+                Place { waiting: true, .. } | Place { aside: true, .. } => TokenState::Waiting,
                 Place {
                     published: true, ..
                 } => TokenState::Admitted,

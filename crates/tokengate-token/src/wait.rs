@@ -76,8 +76,8 @@ impl Wait<'_> {
         self.limit.is_some()
     }
 
-    /// Calls `f` with each token that could be run here and now: sync, not started, and not
-    /// behind others in a lane.
+    /// Calls `f` with each token that could be run here and now: sync, not started, not
+    /// behind others in a lane, and not set aside.
     pub fn each_startable(&mut self, mut f: impl FnMut(Startable<'_>)) {
         self.awaited.each(&mut |cell| {
             #[expect(unsafe_code, reason = "reads through the cell pointer")]
@@ -89,6 +89,7 @@ impl Wait<'_> {
                 && !now.started()
                 && !now.resolved()
                 && !place.waiting
+                && !place.aside
             {
                 f(Startable { cell, header, run });
             }

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use tokengate_scheduler::topology::Plan;
 use tokengate_scheduler::{
-    Call, Conductor, Entered, Handle, Scheduler, Scope, ShutdownReport, Sticky, TimingReport, Token,
+    Call, Conductor, DrainReport, Entered, Handle, Scheduler, Scope, ShutdownReport, Sticky,
+    TimingReport, Token,
 };
 
 use crate::builder::Builder;
@@ -206,6 +207,38 @@ impl Gate {
     /// Ends all tokens of this operation that have not started; see [`Handle::purge_operation`].
     pub fn purge_operation(&self, label: &str, reason: impl Into<Cow<'static, str>>) {
         self.scheduler.handle().purge_operation(label, reason);
+    }
+
+    /// Ends all tokens that exist and have not started; see [`Handle::purge`].
+    pub fn purge(&self, reason: impl Into<Cow<'static, str>>) -> usize {
+        self.scheduler.handle().purge(reason)
+    }
+
+    /// Holds back all tokens that have not started; see [`Handle::pause`].
+    pub fn pause(&self) {
+        self.scheduler.handle().pause();
+    }
+
+    /// Ends the pause of the gate; see [`Handle::resume`].
+    pub fn resume(&self) {
+        self.scheduler.handle().resume();
+    }
+
+    /// Holds back the tokens of an operation; see [`Handle::pause_operation`].
+    pub fn pause_operation(&self, label: &str) {
+        self.scheduler.handle().pause_operation(label);
+    }
+
+    /// Ends the pause of an operation; see [`Handle::resume_operation`].
+    pub fn resume_operation(&self, label: &str) {
+        self.scheduler.handle().resume_operation(label);
+    }
+
+    /// Refuses new root calls, and waits until everything has finished, for at most this long.
+    ///
+    /// Ends early when only paused tokens are left; see [`Scheduler::drain`].
+    pub fn drain(&self, limit: Duration) -> DrainReport {
+        self.scheduler.drain(limit)
     }
 
     /// What was done since the start, in honest figures; see [`TimingReport`].

@@ -77,8 +77,11 @@ impl OnWorker {
         if !here || frames >= MAX_FRAMES || self.shared.is_stopping() {
             return;
         }
-        self.frames.set(frames + 1);
         let view = token.view();
+        if self.present.is_controlled() && self.shared.control.holds_back(&view) {
+            return;
+        }
+        self.frames.set(frames + 1);
         let times = token.times();
         let times = times.map(|times| self.set_alarm(times, || token.deadline()));
         let ran = self.observe(times, || token.run(&self.home, &self.present));

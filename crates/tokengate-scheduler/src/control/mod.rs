@@ -1,78 +1,32 @@
-//! Ends tokens by operation or by chain: those that exist, wherever they are.
+//! What a gate was told to do with its tokens: end them, hold them back, let them go on.
 //!
-//! Called by users from any thread. An order says which tokens it is for by a dividing id: all that
-//! were created before it, and none after. Keeps: no token that an order is for starts after the
-//! call, and those that execute are ended by the call; tokens that no order is for pay one load.
+//! Asked by workers before each start, but only while there is anything to ask for: a token that
+//! nothing is said about pays one load. Keeps: a token that is set aside is in one queue, and is
+//! posted again or ended. The orders themselves are `kill.rs`, the pauses `pause.rs`.
 #![doc = include_str!("README.md")]
 
+mod kill;
+mod pause;
+mod purge;
+
 use std::borrow::Cow;
-use std::collections::HashMap;
 use std::sync::{PoisonError, RwLock};
 
-use tokengate_anchor::{ChainId, Conductor};
-use tokengate_token::{TokenId, TokenView};
+use tokengate_anchor::Conductor;
+use tokengate_token::{Runnable, TokenView};
 
-use crate::chain::Chain;
-use crate::handle::Handle;
+use crate::domain::SHUT_DOWN;
+use crate::on_worker::OnWorker;
 use crate::shared::Shared;
+use kill::Orders;
+pub(crate) use pause::Pauses;
+use pause::Taken;
 
-/// The orders of a gate.
+/// What a gate was told.
 #[derive(Default)]
 pub(crate) struct Control {
     orders: RwLock<Orders>,
-}
-
-#[derive(Default)]
-struct Orders {
-    kills: HashMap<Box<str>, Order>,
-    purges: HashMap<Box<str>, Order>,
-    /// By the number of the chain; a later chain with this number has greater ids.
-    chains: HashMap<ChainId, Order>,
-}
-
-/// For the tokens created before `before`.
-#[derive(Clone)]
-struct Order {
-    before: TokenId,
-    reason: Cow<'static, str>,
-}
-
-impl Order {
-    fn new(reason: Cow<'static, str>) -> Self {
-        Self {
-            before: TokenId::divide(),
-            reason,
-        }
-    }
-
-    /// The reason, if the order is for this token.
-    fn reason_for(&self, id: TokenId) -> Option<&Cow<'static, str>> {
-        (id < self.before).then_some(&self.reason)
-    }
-}
-
-impl Orders {
-    fn reason_to_end(&self, token: &TokenView, chains: &Conductor) -> Option<Cow<'static, str>> {
-        let kill = self.kills.get(token.operation.label());
-        kill.and_then(|order| order.reason_for(token.id))
-            .or_else(|| self.reason_of_chain(token, chains))
-            .cloned()
-    }
-
-    fn reason_not_to_start(&self, token: &TokenView) -> Option<Cow<'static, str>> {
-        let purge = self.purges.get(token.operation.label())?;
-        purge.reason_for(token.id).cloned()
-    }
-
-    /// Of the token's chain, or of one that it is nested in.
-    fn reason_of_chain(&self, token: &TokenView, chains: &Conductor) -> Option<&Cow<'static, str>> {
-        if self.chains.is_empty() {
-            return None;
-        }
-        let own = token.bond.chain.map(ChainId::from_number);
-        std::iter::successors(own, |&chain| chains.parent(chain))
-            .find_map(|chain| self.chains.get(&chain)?.reason_for(token.id))
-    }
+    pub(crate) pauses: Pauses,
 }
 
 impl Control {
@@ -84,96 +38,65 @@ impl Control {
         chains: &Conductor,
     ) -> Option<Cow<'static, str>> {
         let orders = self.orders.read().unwrap_or_else(PoisonError::into_inner);
-        let end = orders.reason_to_end(token, chains);
-        end.or_else(|| orders.reason_not_to_start(token).filter(|_| !started))
+        orders.refuse(token, started, chains)
     }
 
-    fn give(&self, order: impl FnOnce(&mut Orders)) {
-        order(&mut self.orders.write().unwrap_or_else(PoisonError::into_inner));
-    }
-}
-
-impl Handle {
-    /// Ends all tokens of this operation that exist; how many were executing.
-    ///
-    /// Those that execute resolve now, as by [`Token::kill`](crate::Token::kill); those that have not
-    /// started never do, and resolve when a worker comes upon them. Tokens created after the call
-    /// are left alone. An operation without tokens, or without calls so far, is no error.
-    ///
-    /// Costs a look at each worker; from the first such call on, each start in this gate costs a
-    /// look-up.
-    ///
-    /// ```
-    /// use tokengate_scheduler::{Config, Operation, Plain, Scheduler};
-    /// static OP: Operation = Operation::new("resize");
-    /// let scheduler = Scheduler::start(Config::default())?;
-    /// let handle = scheduler.handle();
-    /// let tokens: Vec<_> = (0..100).map(|n| handle.submit(&OP, Plain::new(move || n))).collect();
-    /// handle.kill_operation("resize", "not needed any more");
-    /// for result in tokengate_scheduler::get_all(tokens) {
-    ///     // Done before the call, or killed by it.
-    ///     let _ = result;
-    /// }
-    /// assert_eq!(handle.submit(&OP, Plain::new(|| 1)).get()?, 1);
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn kill_operation(&self, label: &str, reason: impl Into<Cow<'static, str>>) -> usize {
-        let order = Order::new(reason.into());
-        let (before, reason) = (order.before, order.reason.clone());
-        let of_operation = |token: &TokenView| token.operation.label() == label;
-        self.shared.control.give(|orders| {
-            orders.kills.insert(label.into(), order);
-        });
-        self.shared
-            .end_executing(|token| token.id < before && of_operation(token), &reason)
+    /// Whether this token does not start for now.
+    pub(crate) fn holds_back(&self, token: &TokenView) -> bool {
+        self.pauses.holds_back(token.operation.label())
     }
 
-    /// Ends all tokens of this operation that exist and have not started.
-    ///
-    /// They resolve when a worker comes upon them. Otherwise as
-    /// [`kill_operation`](Self::kill_operation).
-    pub fn purge_operation(&self, label: &str, reason: impl Into<Cow<'static, str>>) {
-        let order = Order::new(reason.into());
-        self.shared.control.give(|orders| {
-            orders.purges.insert(label.into(), order);
-        });
-        // Of those that execute it takes none, but its look makes the order known to all workers.
-        self.shared.end_executing(|_| false, "");
+    /// Whether there is nothing that a worker would have to ask for.
+    pub(crate) fn is_idle(&self) -> bool {
+        let orders = self.orders.read().unwrap_or_else(PoisonError::into_inner);
+        orders.is_empty() && self.pauses.is_none()
+    }
+
+    fn write(&self, write: impl FnOnce(&mut Orders)) {
+        write(&mut self.orders.write().unwrap_or_else(PoisonError::into_inner));
     }
 }
 
-impl Chain {
-    /// Ends all tokens of the chain that exist, nested chains included; how many were executing.
-    ///
-    /// As [`Handle::kill_operation`]. The chain lives until they have exited; tokens created in it
-    /// after the call are left alone.
-    pub fn kill(&self, reason: impl Into<Cow<'static, str>>) -> usize {
-        let order = Order::new(reason.into());
-        let (before, reason) = (order.before, order.reason.clone());
-        self.gate.control.give(|orders| {
-            orders.chains.insert(self.id, order);
-        });
-        let chains = &self.gate.anchors.chains;
-        let in_chain = |token: &TokenView| {
-            let own = token.bond.chain.map(ChainId::from_number);
-            std::iter::successors(own, |&chain| chains.parent(chain)).any(|chain| chain == self.id)
+impl OnWorker {
+    /// Gives the runnable back if it may go on; else it is set aside, or ended.
+    #[cold]
+    pub(crate) fn let_through(&self, runnable: Runnable) -> Option<Runnable> {
+        let control = &self.shared.control;
+        if runnable.has_started() {
+            return Some(runnable);
+        }
+        // A token that is to be ended goes on to that.
+        let refused = |token: &Runnable| {
+            let chains = &self.domain.anchors.chains;
+            control.refuses(&token.view(), false, chains).is_some()
         };
-        self.gate
-            .end_executing(|token| token.id < before && in_chain(token), &reason)
+        match control.pauses.take(runnable, refused) {
+            Taken::GoesOn(runnable) => Some(runnable),
+            Taken::SetAside => None,
+            Taken::Closed(runnable) => {
+                let killed = self.domain.anchors.kill(runnable, SHUT_DOWN);
+                self.shared.count_purged(killed);
+                None
+            }
+        }
     }
 }
 
 impl Shared {
-    /// Makes orders known to all workers, and ends the chosen ones that execute; how many.
-    fn end_executing(&self, choose: impl Fn(&TokenView) -> bool, reason: &str) -> usize {
-        let members = self.control_members();
-        let reason = || reason.to_owned();
-        let in_bodies = members
-            .iter()
-            .map(|member| member.watcher.kill_if(&choose, reason()).claimed);
-        let in_bodies: usize = in_bodies.sum();
-        let suspended = self.domains.iter();
-        let suspended = suspended.map(|domain| domain.kill_suspended_if(&choose, reason));
-        in_bodies + suspended.sum::<usize>()
+    /// Posts a token that was set aside to its domain, behind what is there; gives it back if that
+    /// is closed.
+    ///
+    /// All to one core: they keep their order, and each worker of the domain comes to it.
+    pub(crate) fn post_again(&self, runnable: Runnable) -> Result<(), Runnable> {
+        let domain = runnable.place().domain.map_or(0, usize::from);
+        self.domains[domain].post(0, runnable)
+    }
+
+    /// Ends tokens that could not be posted. Not under a lock: it wakes callers.
+    fn end_refused(&self, refused: Vec<Runnable>) {
+        for runnable in refused {
+            let killed = self.anchors.kill(runnable, SHUT_DOWN);
+            self.count_purged(killed);
+        }
     }
 }

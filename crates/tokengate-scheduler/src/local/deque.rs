@@ -79,6 +79,10 @@ mod modelled {
     }
 
     impl Stealer {
+        pub(crate) fn len(&self) -> usize {
+            self.0.len.load(Relaxed)
+        }
+
         pub(crate) fn is_empty(&self) -> bool {
             self.0.is_empty()
         }

@@ -48,6 +48,10 @@ impl Stealer {
         self.0.is_empty()
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// Steals one.
     pub(crate) fn steal_one(&self) -> Option<Runnable> {
         until_settled(|| self.0.steal())

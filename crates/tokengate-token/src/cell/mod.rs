@@ -112,6 +112,8 @@ pub struct Place {
     pub domain: Option<u16>,
     /// Whether it is in a lane, behind others.
     pub waiting: bool,
+    /// Whether it was set aside: a worker took it, and may not start it yet.
+    pub aside: bool,
     /// Whether it was posted to a mailbox.
     pub published: bool,
     /// Whether it holds a credit, to be given back when it is taken.
@@ -121,9 +123,10 @@ pub struct Place {
 const PUBLISHED: u32 = 1 << 31;
 const CREDIT: u32 = 1 << 30;
 const WAITING: u32 = 1 << 29;
+const ASIDE: u32 = 1 << 28;
 const DOMAIN_SHIFT: u32 = GATE_BITS;
 const DOMAIN_BITS: u32 = 14;
-const GATE_BITS: u32 = 15;
+const GATE_BITS: u32 = 14;
 
 impl Place {
     /// The largest index of a domain that a place can hold.
@@ -143,6 +146,7 @@ impl Place {
             | if self.published { PUBLISHED } else { 0 }
             | if self.credit { CREDIT } else { 0 }
             | if self.waiting { WAITING } else { 0 }
+            | if self.aside { ASIDE } else { 0 }
     }
 
     fn unpack(word: u32) -> Self {
@@ -153,6 +157,7 @@ impl Place {
             published: word & PUBLISHED != 0,
             credit: word & CREDIT != 0,
             waiting: word & WAITING != 0,
+            aside: word & ASIDE != 0,
         }
     }
 }

@@ -1,0 +1,62 @@
+//! Empties the queues of a gate: for a purge that does not wait for the workers.
+//!
+//! Called after an order was given that no such token starts. Keeps: what has started stays queued.
+//! It reaches what nobody holds; what a worker has in hand the order ends.
+
+use std::borrow::Cow;
+
+use crossbeam_utils::Backoff;
+use tokengate_token::Runnable;
+
+use crate::domain::{Domain, SHUT_DOWN};
+use crate::shared::Shared;
+
+impl Shared {
+    /// Ends what is queued and has not started; how many.
+    pub(super) fn purge_queues(&self, reason: &Cow<'static, str>) -> usize {
+        let mut ended = 0;
+        let mut end = |runnable: Runnable| {
+            let live = usize::from(!runnable.has_ended());
+            self.anchors.kill(runnable, reason.clone());
+            ended += live;
+        };
+        self.anchors.take_waiting(&mut end);
+        self.control
+            .pauses
+            .take_all()
+            .into_iter()
+            .for_each(&mut end);
+        for domain in &self.domains {
+            domain.purge_unstarted(&mut end);
+        }
+        ended
+    }
+}
+
+impl Domain {
+    /// Gives all that is queued and has not started to `end`; the others are queued again.
+    fn purge_unstarted(&self, mut end: impl FnMut(Runnable)) {
+        let mut started = Vec::new();
+        let backoff = Backoff::new();
+        // What is posted meanwhile need not be taken.
+        let mut left = self.queued();
+        while left > 0 && self.has_work() {
+            let Some(runnable) = self.take_one(0) else {
+                // A worker is draining, which is short: no body runs meanwhile.
+                backoff.snooze();
+                continue;
+            };
+            left -= 1;
+            if runnable.has_started() {
+                started.push(runnable);
+            } else {
+                end(runnable);
+            }
+        }
+        for runnable in started {
+            if let Err(runnable) = self.post(0, runnable) {
+                self.anchors.kill(runnable, SHUT_DOWN);
+            }
+        }
+    }
+}

@@ -1,0 +1,394 @@
+//! Pauses hold tokens back before they start, and let them go on in order; a drain leaves them.
+
+mod common;
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use common::{HANG, Held, Latch, outcome, small_gate, value, wait_until, wide_gate};
+use tokengate::{
+    Call, Gate, Handle, Key, Operation, Token, TokenError, TokenState, Weight, get_all,
+};
+
+static OP: Operation = Operation::new("test.operation");
+static OTHER: Operation = Operation::new("test.other");
+static SERIAL: Operation = Operation::new("test.serial").serial();
+static LEAD: Operation = Operation::new("test.lead").with_external_calls(&["test.operation"]);
+static HEAVY: Operation = Operation::new("test.heavy").with_weight(Weight::Heavy);
+
+fn serial(key: u64) -> Call {
+    Call::new(&SERIAL).with_key(Key::of("test", &key))
+}
+
+fn current() -> Handle {
+    Handle::current().expect("in a body")
+}
+
+/// Waits until a worker has set the token aside.
+fn wait_until_aside<T>(token: &Token<T>) {
+    wait_until("a worker sets the token aside", || {
+        token.state() == TokenState::Waiting
+    });
+}
+
+fn reason_of<T: std::fmt::Debug>(token: Token<T>) -> String {
+    match outcome(token) {
+        Err(TokenError::Killed { reason }) => reason.as_str().to_owned(),
+        other => panic!("not killed: {other:?}"),
+    }
+}
+
+/// Bodies that write down their numbers, and what they wrote.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<usize>>>);
+
+impl Log {
+    fn spawn(&self, gate: &Gate, call: impl Into<Call>, number: usize) -> Token<()> {
+        let log = self.clone();
+        gate.spawn(call, move || log.0.lock().unwrap().push(number))
+    }
+
+    fn content(&self) -> Vec<usize> {
+        self.0.lock().unwrap().clone()
+    }
+}
+
+#[test]
+fn a_paused_operation_waits_and_others_go_on() {
+    let gate = small_gate();
+    let log = Log::default();
+    gate.pause_operation("test.operation");
+    let paused: Vec<_> = (0..100).map(|n| log.spawn(&gate, &OP, n)).collect();
+    for n in 0..100 {
+        value(gate.spawn(&OTHER, move || n));
+    }
+    paused.iter().for_each(wait_until_aside);
+    assert!(log.content().is_empty());
+    gate.resume_operation("test.operation");
+    paused.into_iter().for_each(value);
+    assert_eq!(log.content(), (0..100).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_paused_gate_starts_nothing_and_goes_on_in_order() {
+    let gate = small_gate();
+    let log = Log::default();
+    gate.pause();
+    let calls: [Call; 3] = [(&OP).into(), (&OTHER).into(), (&HEAVY).into()];
+    let tokens: Vec<_> = (0..300)
+        .map(|n| log.spawn(&gate, calls[n % 3], n))
+        .collect();
+    tokens.iter().for_each(wait_until_aside);
+    assert!(log.content().is_empty());
+    gate.resume();
+    tokens.into_iter().for_each(value);
+    assert_eq!(log.content(), (0..300).collect::<Vec<_>>());
+}
+
+#[test]
+fn gate_and_operation_are_paused_apart() {
+    let gate = small_gate();
+    gate.pause();
+    gate.pause_operation("test.operation");
+    let (paused, other) = (gate.spawn(&OP, || 1), gate.spawn(&OTHER, || 2));
+    wait_until_aside(&paused);
+    wait_until_aside(&other);
+    gate.resume();
+    assert_eq!(value(other), 2);
+    wait_until_aside(&paused);
+    gate.resume_operation("test.operation");
+    assert_eq!(value(paused), 1);
+}
+
+#[test]
+fn pauses_are_no_counts_and_resuming_what_is_not_paused_is_nothing() {
+    let gate = wide_gate();
+    gate.resume();
+    gate.resume_operation("test.operation");
+    gate.pause();
+    gate.pause();
+    gate.resume();
+    assert_eq!(value(gate.spawn(&OP, || 1)), 1);
+}
+
+#[test]
+fn bodies_that_have_started_go_on() {
+    let gate = small_gate();
+    let polled = Latch::new();
+    let (go_on, told) = smol::channel::bounded(1);
+    let suspended = {
+        let polled = polled.clone();
+        gate.spawn_async(&OP, async move {
+            polled.open();
+            let () = told.recv().await.expect("it is told to go on");
+            7
+        })
+    };
+    polled.wait();
+    gate.pause();
+    go_on.send_blocking(()).expect("it listens");
+    assert_eq!(value(suspended), 7);
+}
+
+#[test]
+fn a_paused_head_blocks_its_lane_only() {
+    let gate = small_gate();
+    let log = Log::default();
+    gate.pause_operation("test.serial");
+    let lane: Vec<_> = (0..10).map(|n| log.spawn(&gate, serial(1), n)).collect();
+    wait_until_aside(&lane[0]);
+    value(gate.spawn(&OTHER, || ()));
+    assert!(log.content().is_empty());
+    gate.resume_operation("test.serial");
+    lane.into_iter().for_each(value);
+    assert_eq!(log.content(), (0..10).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_lane_that_is_paused_midway_goes_on_where_it_was() {
+    let gate = small_gate();
+    let log = Log::default();
+    let held = Held::new(&gate.handle(), serial(1));
+    let lane: Vec<_> = (0..50).map(|n| log.spawn(&gate, serial(1), n)).collect();
+    gate.pause_operation("test.serial");
+    held.release();
+    value(gate.spawn(&OTHER, || ()));
+    assert!(log.content().is_empty());
+    gate.resume_operation("test.serial");
+    lane.into_iter().for_each(value);
+    assert_eq!(log.content(), (0..50).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_paused_token_is_killed_by_its_handle_its_operation_and_its_time() {
+    let gate = wide_gate();
+    gate.pause();
+    let by_handle = gate.spawn(&OP, || ());
+    let by_operation: Vec<_> = (0..50).map(|_| gate.spawn(&OP, || ())).collect();
+    let in_time = gate.spawn(Call::new(&OTHER).with_ttl(Duration::from_millis(1)), || ());
+    wait_until_aside(&by_handle);
+    by_operation.iter().for_each(wait_until_aside);
+    assert!(by_handle.kill("by hand"));
+    assert_eq!(reason_of(by_handle), "by hand");
+    assert_eq!(gate.kill_operation("test.operation", "all of them"), 0);
+    for token in by_operation {
+        assert_eq!(reason_of(token), "all of them");
+    }
+    assert!(matches!(outcome(in_time), Err(TokenError::TimedOut { .. })));
+}
+
+#[test]
+fn a_paused_token_is_not_run_by_its_waiter() {
+    let gate = small_gate();
+    let (asked, resumed) = (Latch::new(), Latch::new());
+    gate.pause_operation("test.operation");
+    let waiter = {
+        let (asked, resumed) = (asked.clone(), resumed.clone());
+        gate.spawn(&OTHER, move || {
+            let child = current().spawn(&OP, move || resumed.is_open());
+            asked.open();
+            child.get()
+        })
+    };
+    asked.wait();
+    value(gate.spawn(&OTHER, || ()));
+    resumed.open();
+    gate.resume_operation("test.operation");
+    assert!(
+        value(waiter).expect("a value"),
+        "it ran while it was paused"
+    );
+}
+
+#[test]
+fn a_paused_child_keeps_its_chain() {
+    let gate = wide_gate();
+    gate.pause_operation("test.operation");
+    let lead = gate.spawn(&LEAD, || current().spawn(&OP, || ()));
+    let child = value(lead);
+    wait_until_aside(&child);
+    let chains = gate.conductor().snapshot();
+    assert_eq!((chains.len(), chains[0].count), (1, 1));
+    gate.resume_operation("test.operation");
+    value(child);
+    wait_until("the chain is released", || {
+        gate.conductor().snapshot().is_empty()
+    });
+}
+
+#[test]
+fn a_purge_ends_what_has_not_started_before_it_returns() {
+    let gate = small_gate();
+    gate.pause_operation("test.other");
+    let aside: Vec<_> = (0..10).map(|_| gate.spawn(&OTHER, || ())).collect();
+    aside.iter().for_each(wait_until_aside);
+    let held = Held::new(&gate.handle(), &HEAVY);
+    let in_lane: Vec<_> = (0..100).map(|_| gate.spawn(serial(1), || ())).collect();
+    let queued: Vec<_> = (0..1_000).map(|_| gate.spawn(&OP, || ())).collect();
+    assert_eq!(gate.purge("test"), 1_110);
+    for token in aside.into_iter().chain(in_lane).chain(queued) {
+        assert!(token.is_finished(), "it is ended before the purge returns");
+        assert_eq!(reason_of(token), "test");
+    }
+    assert!(gate.sticky().snapshot().is_empty());
+    let later = gate.spawn(&OP, || 5);
+    held.release();
+    assert_eq!(value(later), 5);
+}
+
+#[test]
+fn a_purge_leaves_what_has_started() {
+    let gate = small_gate();
+    let polled = Latch::new();
+    let (go_on, told) = smol::channel::bounded(1);
+    let started = {
+        let polled = polled.clone();
+        gate.spawn_async(&OP, async move {
+            polled.open();
+            let () = told.recv().await.expect("it is told to go on");
+            9
+        })
+    };
+    polled.wait();
+    let held = Held::new(&gate.handle(), &HEAVY);
+    // Woken: its runnable is queued behind the held worker.
+    go_on.send_blocking(()).expect("it listens");
+    assert_eq!(gate.purge("test"), 0);
+    held.release();
+    assert_eq!(value(started), 9);
+}
+
+#[test]
+fn a_purge_reaches_the_batches_of_its_own_thread() {
+    let gate = small_gate();
+    let tokens = gate.batch(|| {
+        let tokens: Vec<_> = (0..10).map(|_| gate.spawn(&OP, || ())).collect();
+        gate.purge("test");
+        tokens
+    });
+    // A worker may have been quicker.
+    for result in get_all(tokens) {
+        assert!(matches!(result, Ok(()) | Err(TokenError::Killed { .. })));
+    }
+}
+
+#[test]
+fn a_drain_ends_with_what_is_paused_and_says_so() {
+    let gate = small_gate();
+    gate.pause_operation("test.operation");
+    let paused: Vec<_> = (0..5).map(|_| gate.spawn(&OP, || ())).collect();
+    let other = gate.spawn(&OTHER, || 3);
+    let report = gate.drain(HANG);
+    assert!(report.finished);
+    assert_eq!(report.paused, 5);
+    assert!(other.is_finished());
+    let refused = gate.spawn(&OTHER, || ());
+    assert!(matches!(outcome(refused), Err(TokenError::Rejected(_))));
+    gate.resume_operation("test.operation");
+    paused.into_iter().for_each(value);
+    let report = gate.drain(HANG);
+    assert!(report.finished && report.paused == 0);
+}
+
+#[test]
+fn a_drain_is_over_when_its_time_is() {
+    let gate = small_gate();
+    let held = Held::new(&gate.handle(), &OP);
+    let report = gate.drain(Duration::ZERO);
+    assert!(!report.finished);
+    held.release();
+    assert!(gate.drain(HANG).finished);
+}
+
+#[test]
+fn a_drain_lets_bodies_call() {
+    let gate = small_gate();
+    let go_on = Latch::new();
+    let parent = {
+        let go_on = go_on.clone();
+        gate.spawn(&OP, move || {
+            go_on.wait();
+            current().spawn(&OTHER, || 4).get()
+        })
+    };
+    let drained = std::thread::scope(|scope| {
+        let drain = scope.spawn(|| gate.drain(HANG));
+        go_on.open();
+        drain.join().expect("a drain does not panic")
+    });
+    assert!(drained.finished);
+    assert_eq!(value(parent).expect("a value"), 4);
+}
+
+#[test]
+fn a_drain_in_a_body_of_its_own_does_not_wait_for_itself() {
+    let gate = Arc::new(small_gate());
+    let token = {
+        let gate = gate.clone();
+        gate.clone().spawn(&OP, move || gate.drain(HANG).finished)
+    };
+    assert!(!value(token));
+}
+
+#[test]
+fn a_shutdown_ends_what_is_paused() {
+    let gate = wide_gate();
+    gate.pause();
+    let tokens: Vec<_> = (0..100).map(|_| gate.spawn(&OP, || ())).collect();
+    let report = gate.shutdown(HANG);
+    assert!(!report.drained);
+    assert_eq!(report.purged, 100);
+    for token in tokens {
+        assert!(matches!(outcome(token), Err(TokenError::Killed { .. })));
+    }
+}
+
+#[test]
+fn a_dropped_gate_ends_what_is_paused() {
+    let gate = wide_gate();
+    gate.pause_operation("test.operation");
+    let tokens: Vec<_> = (0..100).map(|_| gate.spawn(&OP, || ())).collect();
+    drop(gate);
+    for token in tokens {
+        assert!(matches!(outcome(token), Err(TokenError::Killed { .. })));
+    }
+}
+
+#[test]
+fn pauses_and_calls_from_many_threads_lose_nothing() {
+    let gate = wide_gate();
+    let done = Latch::new();
+    let outcomes = std::thread::scope(|scope| {
+        let callers: Vec<_> = (0..3)
+            .map(|thread| {
+                let gate = &gate;
+                scope.spawn(move || {
+                    let tokens = (0..2_000).map(|n| match n % 3 {
+                        0 => gate.spawn(&OP, move || n),
+                        1 => gate.spawn(serial(n % 7 + thread), move || n),
+                        _ => gate.spawn_async(&OTHER, async move { n }),
+                    });
+                    tokens.collect::<Vec<_>>()
+                })
+            })
+            .collect();
+        let pauser = scope.spawn(|| {
+            while !done.is_open() {
+                gate.pause_operation("test.operation");
+                gate.pause();
+                std::thread::yield_now();
+                gate.resume();
+                gate.pause_operation("test.serial");
+                gate.resume_operation("test.operation");
+                gate.resume_operation("test.serial");
+            }
+        });
+        let tokens = callers.into_iter().flat_map(|each| each.join().unwrap());
+        let outcomes: Vec<_> = tokens.map(outcome).collect();
+        done.open();
+        pauser.join().unwrap();
+        outcomes
+    });
+    assert_eq!(outcomes.len(), 6_000);
+    assert!(outcomes.into_iter().all(|outcome| outcome.is_ok()));
+}
