@@ -16,9 +16,10 @@ impl Shared {
     pub(super) fn purge_queues(&self, reason: &Cow<'static, str>) -> usize {
         let mut ended = 0;
         let mut end = |runnable: Runnable| {
-            let live = usize::from(!runnable.has_ended());
+            let credit = runnable.place().credit;
+            ended += usize::from(!runnable.has_ended());
             self.anchors.kill(runnable, reason.clone());
-            ended += live;
+            self.admission.give(usize::from(credit));
         };
         self.anchors.take_waiting(&mut end);
         self.control

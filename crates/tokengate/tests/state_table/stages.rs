@@ -1,0 +1,241 @@
+//! How a token is brought into each state, and let go on from there.
+
+use std::sync::Arc;
+use std::sync::mpsc::channel;
+use std::thread::{self, JoinHandle};
+
+use tokengate::{Call, Gate, Key, Operation, Token, TokenState, cancelled};
+
+use crate::common::{HANG, Held, Latch, wait_until};
+
+/// It holds a lane, leads a chain, and takes a credit.
+pub(crate) static SUBJECT: Operation = Operation::new("table.subject")
+    .serial()
+    .with_external_calls(&[]);
+static OTHER: Operation = Operation::new("table.other");
+
+/// The states, as the rows of the table call them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// In an open batch of another thread.
+    Created,
+    /// In its lane, behind another one.
+    Behind,
+    /// In a mailbox, its worker is busy.
+    Queued,
+    /// Taken by a worker, and set aside as it is paused.
+    Paused,
+    /// A sync body that runs until it is let go or cancelled.
+    Executing,
+    /// An async body inside of a poll.
+    Polled,
+    /// An async body that waits for a waker.
+    Suspended,
+    /// An async body that was woken, its worker is busy.
+    Woken,
+    /// A sync body that goes on though its token was killed.
+    Zombie,
+    /// It has returned.
+    Done,
+}
+
+impl Stage {
+    /// Whether the body has been started.
+    pub(crate) fn has_started(self) -> bool {
+        !matches!(
+            self,
+            Self::Created | Self::Behind | Self::Queued | Self::Paused
+        )
+    }
+}
+
+/// What lets the token go on.
+type GoOn = Box<dyn FnOnce(Option<&Gate>) + Send>;
+
+/// A token in its state.
+pub(crate) struct Staged {
+    pub(crate) token: Token<u32>,
+    /// The token behind it in its lane.
+    pub(crate) follower: Token<u32>,
+    go_on: GoOn,
+}
+
+impl Staged {
+    /// Brings a token into the state; `None` if it has run out of time on the way.
+    pub(crate) fn new(gate: &Gate, stage: Stage, call: Call) -> Option<Self> {
+        let call = call.with_key(key());
+        let (token, go_on) = match stage {
+            Stage::Created => created(gate, call),
+            Stage::Behind => behind(gate, call),
+            Stage::Queued => queued(gate, call),
+            Stage::Paused => paused(gate, call),
+            Stage::Executing => executing(gate, call),
+            Stage::Polled => polled(gate, call),
+            Stage::Suspended => suspended(gate, call),
+            Stage::Woken => woken(gate, call),
+            Stage::Zombie => zombie(gate, call),
+            Stage::Done => done(gate, call),
+        };
+        let staged = Self {
+            token,
+            follower: gate.spawn(Call::new(&SUBJECT).with_key(key()), || 2),
+            go_on,
+        };
+        if staged.is_in(stage) {
+            return Some(staged);
+        }
+        staged.go_on(Some(gate));
+        None
+    }
+
+    /// Whether the token is in that state still.
+    pub(crate) fn is_in(&self, stage: Stage) -> bool {
+        let expected = match stage {
+            Stage::Created => TokenState::Created,
+            Stage::Behind | Stage::Paused => TokenState::Waiting,
+            Stage::Queued => TokenState::Admitted,
+            Stage::Executing | Stage::Polled | Stage::Suspended | Stage::Woken => {
+                TokenState::Executing
+            }
+            Stage::Zombie => TokenState::Killed,
+            Stage::Done => TokenState::Completed,
+        };
+        self.token.state() == expected
+    }
+
+    /// Takes away what holds the token up, in this gate if there is one; gives it and its follower.
+    pub(crate) fn go_on(self, gate: Option<&Gate>) -> (Token<u32>, Token<u32>) {
+        (self.go_on)(gate);
+        (self.token, self.follower)
+    }
+}
+
+fn key() -> Key {
+    Key::of("table", &1)
+}
+
+/// Waits for the state, or until the token has ended.
+fn wait_for(token: &Token<u32>, state: TokenState) {
+    wait_until("the state is reached", || {
+        token.state() == state || token.is_finished()
+    });
+}
+
+fn created(gate: &Gate, call: Call) -> (Token<u32>, GoOn) {
+    let handle = gate.handle();
+    let (close, (sender, made)) = (Latch::new(), channel());
+    let thread: JoinHandle<()> = {
+        let close = close.clone();
+        thread::spawn(move || {
+            handle.batch(|| {
+                let token = handle.spawn(call, || 1);
+                sender.send(token).expect("somebody takes it");
+                close.wait();
+            });
+        })
+    };
+    let token = made.recv_timeout(HANG).expect("it is made");
+    let go_on = move |_: Option<&Gate>| {
+        close.open();
+        thread.join().expect("the batch is closed");
+    };
+    (token, Box::new(go_on))
+}
+
+fn behind(gate: &Gate, call: Call) -> (Token<u32>, GoOn) {
+    let held = Held::new(&gate.handle(), Call::new(&SUBJECT).with_key(key()));
+    let token = gate.spawn(call, || 1);
+    (token, Box::new(move |_| drop(held)))
+}
+
+fn queued(gate: &Gate, call: Call) -> (Token<u32>, GoOn) {
+    let held = Held::new(&gate.handle(), &OTHER);
+    let token = gate.spawn(call, || 1);
+    (token, Box::new(move |_| drop(held)))
+}
+
+fn paused(gate: &Gate, call: Call) -> (Token<u32>, GoOn) {
+    gate.pause_operation(SUBJECT.label());
+    let token = gate.spawn(call, || 1);
+    wait_for(&token, TokenState::Waiting);
+    let go_on = |gate: Option<&Gate>| {
+        if let Some(gate) = gate {
+            gate.resume_operation(SUBJECT.label());
+        }
+    };
+    (token, Box::new(go_on))
+}
+
+fn executing(gate: &Gate, call: Call) -> (Token<u32>, GoOn) {
+    let release = Latch::new();
+    let until = release.clone();
+    let token = gate.spawn(call, move || {
+        wait_until("it is let go", || until.is_open() || cancelled());
+        1
+    });
+    wait_for(&token, TokenState::Executing);
+    (token, Box::new(move |_| release.open()))
+}
+
+fn polled(gate: &Gate, call: Call) -> (Token<u32>, GoOn) {
+    let release = Latch::new();
+    let until = release.clone();
+    let token = gate.spawn_async(call, async move {
+        wait_until("it is let go", || until.is_open() || cancelled());
+        1
+    });
+    wait_for(&token, TokenState::Executing);
+    (token, Box::new(move |_| release.open()))
+}
+
+fn suspended(gate: &Gate, call: Call) -> (Token<u32>, GoOn) {
+    let (token, go_on) = waiting_body(gate, call);
+    (token, Box::new(move |_| wake(&go_on)))
+}
+
+fn woken(gate: &Gate, call: Call) -> (Token<u32>, GoOn) {
+    let (token, go_on) = waiting_body(gate, call);
+    let held = Held::new(&gate.handle(), &OTHER);
+    wake(&go_on);
+    (token, Box::new(move |_| drop(held)))
+}
+
+/// An async body that has been polled once.
+fn waiting_body(gate: &Gate, call: Call) -> (Token<u32>, smol::channel::Sender<()>) {
+    let (go_on, told) = smol::channel::bounded(1);
+    let token = gate.spawn_async(call, async move {
+        // Woken in whatever way: it is told to go on, or nobody can tell it any more.
+        let _ = told.recv().await;
+        1
+    });
+    wait_for(&token, TokenState::Executing);
+    // On the same worker: the poll is over when this has run.
+    gate.spawn(&OTHER, || ()).get().expect("a value");
+    (token, go_on)
+}
+
+fn wake(go_on: &smol::channel::Sender<()>) {
+    // Nobody listens if the body is gone.
+    let _ = go_on.try_send(());
+}
+
+fn zombie(gate: &Gate, call: Call) -> (Token<u32>, GoOn) {
+    let (started, release) = (Arc::new(Latch::new()), Latch::new());
+    let (entered, until) = (started.clone(), release.clone());
+    let token = gate.spawn(call, move || {
+        entered.open();
+        until.wait();
+        1
+    });
+    wait_until("it has started", || {
+        started.is_open() || token.is_finished()
+    });
+    token.kill("before");
+    (token, Box::new(move |_| release.open()))
+}
+
+fn done(gate: &Gate, call: Call) -> (Token<u32>, GoOn) {
+    let token = gate.spawn(call, || 1);
+    wait_until("it is done", || token.is_finished());
+    (token, Box::new(|_| ()))
+}
