@@ -8,7 +8,7 @@ use std::cell::{Cell, RefCell};
 use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::Ordering::{Relaxed, Release};
 
 use tokengate_token::{Place, Runnable, RunnableList, set_before_wait};
 
@@ -31,8 +31,27 @@ struct Batch {
     gate: Arc<Shared>,
     /// One for each core, newest at the front.
     lists: Vec<RunnableList>,
-    /// How many calls the lists hold, for a shutdown to report. Written by this thread.
+    /// How many calls were deferred and are not published, for a drain to wait for and a shutdown to
+    /// report. Written by this thread.
     deferred: Arc<AtomicUsize>,
+}
+
+/// Calls that are due for publication.
+#[must_use]
+pub(crate) struct Due {
+    list: RunnableList,
+    deferred: Arc<AtomicUsize>,
+}
+
+impl Due {
+    /// Publishes them to this core of their gate.
+    pub(crate) fn publish(self, gate: &Shared, core: usize) {
+        let count = self.list.len();
+        gate.publish_list(core, self.list);
+        // After the publication. Release: a drain that finds none deferred finds them posted.
+        let deferred = self.deferred.load(Relaxed);
+        self.deferred.store(deferred - count, Release);
+    }
 }
 
 impl Batch {
@@ -48,7 +67,7 @@ impl Batch {
     /// Adds a call for a core; how many the core has now.
     #[inline]
     fn push(&mut self, core: usize, runnable: Runnable) -> usize {
-        // Relaxed, as in `take`: a figure, and no other thread writes it.
+        // Relaxed: no other thread writes it, and a drain that misses it was first.
         let deferred = self.deferred.load(Relaxed);
         self.deferred.store(deferred + 1, Relaxed);
         let list = &mut self.lists[core];
@@ -56,25 +75,25 @@ impl Batch {
         list.len()
     }
 
-    fn take(&mut self, core: usize) -> RunnableList {
-        let list = mem::take(&mut self.lists[core]);
-        let deferred = self.deferred.load(Relaxed);
-        self.deferred.store(deferred - list.len(), Relaxed);
-        list
+    fn take(&mut self, core: usize) -> Due {
+        Due {
+            list: mem::take(&mut self.lists[core]),
+            deferred: self.deferred.clone(),
+        }
     }
 }
 
 impl Batches {
     /// Defers the publication of a call, if this thread has an open batch of its gate.
     ///
-    /// Gives the runnable back if there is no such batch, and a list that is due for publication.
+    /// Gives the runnable back if there is no such batch, and the calls that are due for publication.
     #[inline]
     pub(crate) fn defer(
         &self,
         gate: &Shared,
         position: Position,
         runnable: Runnable,
-    ) -> Result<Option<RunnableList>, Runnable> {
+    ) -> Result<Option<Due>, Runnable> {
         if self.open.get() == 0 {
             return Err(runnable);
         }
@@ -96,7 +115,7 @@ impl Batches {
     }
 
     /// The next list that holds anything, and where it goes.
-    fn next_unpublished(&self) -> Option<(Arc<Shared>, usize, RunnableList)> {
+    fn next_unpublished(&self) -> Option<(Arc<Shared>, usize, Due)> {
         let mut stack = self.stack.borrow_mut();
         stack.iter_mut().find_map(|batch| {
             let core = batch.lists.iter().position(|list| !list.is_empty())?;
@@ -111,8 +130,8 @@ impl Batches {
 pub fn flush() {
     // One list at a time, published outside of the borrow: a rejected call drops its body, which
     // may make calls in turn.
-    while let Some((gate, core, list)) = thread::with(|thread| thread.batches.next_unpublished()) {
-        gate.publish_list(core, list);
+    while let Some((gate, core, due)) = thread::with(|thread| thread.batches.next_unpublished()) {
+        due.publish(&gate, core);
     }
 }
 

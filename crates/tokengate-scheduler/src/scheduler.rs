@@ -29,7 +29,7 @@ use crate::local::LocalQueue;
 use crate::on_worker::OnWorker;
 use crate::pin;
 use crate::shared::{Shared, lock};
-use crate::shutdown::{self, DrainReport, ShutdownReport};
+use crate::shutdown::{self, DrainReport, OpenBatches, ShutdownReport};
 use crate::sleep::Sleeper;
 use crate::slot::GateSlot;
 use crate::thread;
@@ -146,7 +146,7 @@ impl Scheduler {
 
     /// Refuses new root calls, and waits until everything has finished, for at most this long.
     ///
-    /// Calls from bodies are taken. It ends early when only paused tokens are left, since those do not
+    /// Calls from bodies are taken, and open batches of other threads are waited for. It ends early when only paused tokens are left, since those do not
     /// finish by themselves; both are in the report. The scheduler takes no root calls from then on:
     /// resume what is paused, drain again, and shut it down. Publishes what this thread has deferred
     /// first. From a body of this scheduler it does not wait, as that would be for itself.
@@ -171,7 +171,7 @@ impl Scheduler {
         };
         // A limit beyond what the clock can say is no limit.
         let deadline = Instant::now().checked_add(limit);
-        self.handle.shared.drain(deadline)
+        self.handle.shared.drain(deadline, OpenBatches::Awaited)
     }
 
     /// Lets everything finish, for at most this long, then kills the rest and ends the threads.
@@ -202,7 +202,7 @@ impl Scheduler {
         let on_own_thread = self.is_on_own_thread();
         let shared = self.handle.shared.clone();
         let drained = !on_own_thread && {
-            let drain = shared.drain(deadline);
+            let drain = shared.drain(deadline, OpenBatches::Left);
             drain.finished && drain.paused == 0
         };
         let threads = std::mem::take(&mut *lock(&self.threads));

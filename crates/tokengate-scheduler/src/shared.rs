@@ -21,7 +21,7 @@ use crate::deadlines::{Alarms, TimeLimits};
 use crate::domain::{Domain, all_quiet};
 use crate::router::{Position, Router};
 use crate::sampling;
-use crate::shutdown::DrainReport;
+use crate::shutdown::{DrainReport, OpenBatches};
 use crate::slot::GateSlot;
 use crate::timing::Recorder;
 use crate::topology::Plan;
@@ -255,7 +255,7 @@ impl Shared {
 
     /// Refuses new roots, and waits until nothing is queued, running or suspended, at most until
     /// the deadline.
-    pub(crate) fn drain(&self, deadline: Option<Instant>) -> DrainReport {
+    pub(crate) fn drain(&self, deadline: Option<Instant>, batches: OpenBatches) -> DrainReport {
         // Release pairs with the Acquire in `worker_parks`; a worker that parked before that is
         // seen by the first look below.
         let _ = self
@@ -266,7 +266,10 @@ impl Shared {
             listener!(self.progress => listener);
             // Before and after: what goes on meanwhile is in one of the counts, or not quiet.
             let paused = self.control.pauses.len();
-            let quiet = all_quiet(&self.domains) && self.control.pauses.len() == paused;
+            // What is deferred comes to a worker, which parks after it.
+            let published = batches == OpenBatches::Left || self.unpublished() == 0;
+            let quiet =
+                published && all_quiet(&self.domains) && self.control.pauses.len() == paused;
             if quiet || self.is_stopping() || !wait_until(listener, deadline) {
                 return DrainReport {
                     finished: quiet,
@@ -312,7 +315,8 @@ impl Shared {
     pub(crate) fn unpublished(&self) -> usize {
         let open = lock(&self.open_batches);
         let open = open.iter().filter_map(Weak::upgrade);
-        open.map(|deferred| deferred.load(Relaxed)).sum()
+        // Acquire: pairs with the Release of a publication.
+        open.map(|deferred| deferred.load(Acquire)).sum()
     }
 
     /// A thread of this domain has ended, or was not started.

@@ -24,6 +24,15 @@ pub struct DrainReport {
     pub paused: usize,
 }
 
+/// What a drain does about calls that other threads have in open batches.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum OpenBatches {
+    /// It waits until they are published, and have finished.
+    Awaited,
+    /// It goes on: they are rejected when they are published.
+    Left,
+}
+
 /// How a shutdown went.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]

@@ -136,7 +136,7 @@ fn join_lane(gate: &Arc<Shared>, thread: &ThreadState, position: Position, runna
 fn post(gate: &Arc<Shared>, thread: &ThreadState, position: Position, runnable: Runnable) {
     let runnable = match thread.batches.defer(gate, position, runnable) {
         Ok(None) => return,
-        Ok(Some(due)) => return gate.publish_list(position.flat_index(), due),
+        Ok(Some(due)) => return due.publish(gate, position.flat_index()),
         Err(runnable) => runnable,
     };
     let domain = &*gate.domains[usize::from(position.domain)];

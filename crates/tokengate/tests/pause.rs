@@ -1,4 +1,4 @@
-//! Pauses hold tokens back before they start, and let them go on in order; a drain leaves them.
+//! Pauses hold tokens back before they start, and let them go on in order.
 
 mod common;
 
@@ -6,9 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use common::{HANG, Held, Latch, outcome, small_gate, value, wait_until, wide_gate};
-use tokengate::{
-    Call, Gate, Handle, Key, Operation, Token, TokenError, TokenState, Weight, get_all,
-};
+use tokengate::{Call, Gate, Handle, Key, Operation, Token, TokenError, TokenState, Weight};
 
 static OP: Operation = Operation::new("test.operation");
 static OTHER: Operation = Operation::new("test.other");
@@ -214,120 +212,6 @@ fn a_paused_child_keeps_its_chain() {
     wait_until("the chain is released", || {
         gate.conductor().snapshot().is_empty()
     });
-}
-
-#[test]
-fn a_purge_ends_what_has_not_started_before_it_returns() {
-    let gate = small_gate();
-    gate.pause_operation("test.other");
-    let aside: Vec<_> = (0..10).map(|_| gate.spawn(&OTHER, || ())).collect();
-    aside.iter().for_each(wait_until_aside);
-    let held = Held::new(&gate.handle(), &HEAVY);
-    let in_lane: Vec<_> = (0..100).map(|_| gate.spawn(serial(1), || ())).collect();
-    let queued: Vec<_> = (0..1_000).map(|_| gate.spawn(&OP, || ())).collect();
-    assert_eq!(gate.purge("test"), 1_110);
-    for token in aside.into_iter().chain(in_lane).chain(queued) {
-        assert!(token.is_finished(), "it is ended before the purge returns");
-        assert_eq!(reason_of(token), "test");
-    }
-    assert!(gate.sticky().snapshot().is_empty());
-    let later = gate.spawn(&OP, || 5);
-    held.release();
-    assert_eq!(value(later), 5);
-}
-
-#[test]
-fn a_purge_leaves_what_has_started() {
-    let gate = small_gate();
-    let polled = Latch::new();
-    let (go_on, told) = smol::channel::bounded(1);
-    let started = {
-        let polled = polled.clone();
-        gate.spawn_async(&OP, async move {
-            polled.open();
-            let () = told.recv().await.expect("it is told to go on");
-            9
-        })
-    };
-    polled.wait();
-    let held = Held::new(&gate.handle(), &HEAVY);
-    // Woken: its runnable is queued behind the held worker.
-    go_on.send_blocking(()).expect("it listens");
-    assert_eq!(gate.purge("test"), 0);
-    held.release();
-    assert_eq!(value(started), 9);
-}
-
-#[test]
-fn a_purge_reaches_the_batches_of_its_own_thread() {
-    let gate = small_gate();
-    let tokens = gate.batch(|| {
-        let tokens: Vec<_> = (0..10).map(|_| gate.spawn(&OP, || ())).collect();
-        gate.purge("test");
-        tokens
-    });
-    // A worker may have been quicker.
-    for result in get_all(tokens) {
-        assert!(matches!(result, Ok(()) | Err(TokenError::Killed { .. })));
-    }
-}
-
-#[test]
-fn a_drain_ends_with_what_is_paused_and_says_so() {
-    let gate = small_gate();
-    gate.pause_operation("test.operation");
-    let paused: Vec<_> = (0..5).map(|_| gate.spawn(&OP, || ())).collect();
-    let other = gate.spawn(&OTHER, || 3);
-    let report = gate.drain(HANG);
-    assert!(report.finished);
-    assert_eq!(report.paused, 5);
-    assert!(other.is_finished());
-    let refused = gate.spawn(&OTHER, || ());
-    assert!(matches!(outcome(refused), Err(TokenError::Rejected(_))));
-    gate.resume_operation("test.operation");
-    paused.into_iter().for_each(value);
-    let report = gate.drain(HANG);
-    assert!(report.finished && report.paused == 0);
-}
-
-#[test]
-fn a_drain_is_over_when_its_time_is() {
-    let gate = small_gate();
-    let held = Held::new(&gate.handle(), &OP);
-    let report = gate.drain(Duration::ZERO);
-    assert!(!report.finished);
-    held.release();
-    assert!(gate.drain(HANG).finished);
-}
-
-#[test]
-fn a_drain_lets_bodies_call() {
-    let gate = small_gate();
-    let go_on = Latch::new();
-    let parent = {
-        let go_on = go_on.clone();
-        gate.spawn(&OP, move || {
-            go_on.wait();
-            current().spawn(&OTHER, || 4).get()
-        })
-    };
-    let drained = std::thread::scope(|scope| {
-        let drain = scope.spawn(|| gate.drain(HANG));
-        go_on.open();
-        drain.join().expect("a drain does not panic")
-    });
-    assert!(drained.finished);
-    assert_eq!(value(parent).expect("a value"), 4);
-}
-
-#[test]
-fn a_drain_in_a_body_of_its_own_does_not_wait_for_itself() {
-    let gate = Arc::new(small_gate());
-    let token = {
-        let gate = gate.clone();
-        gate.clone().spawn(&OP, move || gate.drain(HANG).finished)
-    };
-    assert!(!value(token));
 }
 
 #[test]

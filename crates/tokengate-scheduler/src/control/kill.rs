@@ -100,7 +100,7 @@ impl Handle {
     /// are left alone. An operation without tokens, or without calls so far, is no error.
     ///
     /// Costs a look at each worker, and at each token that is set aside; from the first such call on,
-    /// each start in this gate costs a look-up.
+    /// the start of each token that was created before it costs a look-up, that of others a comparison.
     ///
     /// ```
     /// use tokengate_scheduler::{Config, Operation, Plain, Scheduler};
@@ -120,7 +120,7 @@ impl Handle {
         let order = Order::new(reason.into());
         let (before, reason) = (order.before, order.reason.clone());
         let of_operation = |token: &TokenView| token.operation.label() == label;
-        self.shared.order(|orders| {
+        self.shared.order(before, |orders| {
             orders.kills.insert(label.into(), order);
         });
         self.shared
@@ -133,7 +133,7 @@ impl Handle {
     /// [`kill_operation`](Self::kill_operation).
     pub fn purge_operation(&self, label: &str, reason: impl Into<Cow<'static, str>>) {
         let order = Order::new(reason.into());
-        self.shared.order(|orders| {
+        self.shared.order(order.before, |orders| {
             orders.purges.insert(label.into(), order);
         });
         // Of those that execute it takes none, but its look makes the order known to all workers.
@@ -163,7 +163,8 @@ impl Handle {
         batch::flush();
         let order = Order::new(reason.into());
         let reason = order.reason.clone();
-        self.shared.order(|orders| orders.purge = Some(order));
+        self.shared
+            .order(order.before, |orders| orders.purge = Some(order));
         self.shared.end_executing(|_| false, "");
         self.shared.purge_queues(&reason)
     }
@@ -177,7 +178,7 @@ impl Chain {
     pub fn kill(&self, reason: impl Into<Cow<'static, str>>) -> usize {
         let order = Order::new(reason.into());
         let (before, reason) = (order.before, order.reason.clone());
-        self.gate.order(|orders| {
+        self.gate.order(before, |orders| {
             orders.chains.insert(self.id, order);
         });
         let chains = &self.gate.anchors.chains;
@@ -192,8 +193,8 @@ impl Chain {
 
 impl Shared {
     /// Writes an order down, and lets it reach the tokens that are set aside.
-    fn order(&self, write: impl FnOnce(&mut Orders)) {
-        self.control.write(write);
+    fn order(&self, before: TokenId, write: impl FnOnce(&mut Orders)) {
+        self.control.write(before, write);
         self.control_members();
         let refused = |token: &Runnable| {
             let view = token.view();

@@ -10,10 +10,12 @@ mod pause;
 mod purge;
 
 use std::borrow::Cow;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::{Acquire, Release};
 use std::sync::{PoisonError, RwLock};
 
 use tokengate_anchor::Conductor;
-use tokengate_token::{Runnable, TokenView};
+use tokengate_token::{Runnable, TokenId, TokenView};
 
 use crate::domain::SHUT_DOWN;
 use crate::on_worker::OnWorker;
@@ -26,6 +28,8 @@ use pause::Taken;
 #[derive(Default)]
 pub(crate) struct Control {
     orders: RwLock<Orders>,
+    /// No order is for a token with this id or a greater one.
+    ordered_before: AtomicU64,
     pub(crate) pauses: Pauses,
 }
 
@@ -37,8 +41,17 @@ impl Control {
         started: bool,
         chains: &Conductor,
     ) -> Option<Cow<'static, str>> {
+        if !self.has_orders_for(token.id) {
+            return None;
+        }
         let orders = self.orders.read().unwrap_or_else(PoisonError::into_inner);
         orders.refuse(token, started, chains)
+    }
+
+    /// Whether there may be orders for this token: those created after the last order pay no more.
+    fn has_orders_for(&self, token: TokenId) -> bool {
+        // Acquire: pairs with the Release of `write`, as does what makes the orders known.
+        token.get() < self.ordered_before.load(Acquire)
     }
 
     /// Whether this token does not start for now.
@@ -52,8 +65,9 @@ impl Control {
         orders.is_empty() && self.pauses.is_none()
     }
 
-    fn write(&self, write: impl FnOnce(&mut Orders)) {
+    fn write(&self, before: TokenId, write: impl FnOnce(&mut Orders)) {
         write(&mut self.orders.write().unwrap_or_else(PoisonError::into_inner));
+        self.ordered_before.fetch_max(before.get(), Release);
     }
 }
 
@@ -62,7 +76,7 @@ impl OnWorker {
     #[cold]
     pub(crate) fn let_through(&self, runnable: Runnable) -> Option<Runnable> {
         let control = &self.shared.control;
-        if runnable.has_started() {
+        if runnable.has_started() || control.pauses.is_none() {
             return Some(runnable);
         }
         // A token that is to be ended goes on to that.

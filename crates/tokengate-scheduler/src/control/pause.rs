@@ -5,6 +5,8 @@
 //! token aside agree under one lock, so none is forgotten.
 
 use std::collections::{HashSet, VecDeque};
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Mutex, MutexGuard};
 
 use tokengate_token::{Place, Runnable};
@@ -16,6 +18,8 @@ use crate::shared::{Shared, lock};
 #[derive(Default)]
 pub(crate) struct Pauses {
     state: Mutex<State>,
+    /// Whether anything is paused; written under the lock.
+    any: AtomicBool,
 }
 
 #[derive(Default)]
@@ -70,8 +74,8 @@ impl Pauses {
 
     /// Whether nothing is paused.
     pub(super) fn is_none(&self) -> bool {
-        let state = self.lock();
-        !state.gate && state.operations.is_empty()
+        // Relaxed: who is to see a pause came by a token that was posted after it.
+        !self.any.load(Relaxed)
     }
 
     /// How many tokens are set aside and have not been ended.
@@ -106,12 +110,22 @@ impl Pauses {
         std::mem::take(&mut state.aside)
     }
 
+    /// Changes what is paused; gives the lock, for those that go on.
+    fn change(&self, change: impl FnOnce(&mut State)) -> MutexGuard<'_, State> {
+        let mut state = self.lock();
+        change(&mut state);
+        self.any
+            .store(state.gate || !state.operations.is_empty(), Relaxed);
+        state
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         lock(&self.state)
     }
 }
 
 impl State {
+    /// Posts those that are chosen, oldest first; gives back those that `post` does.
     fn post_if(
         &mut self,
         choose: impl Fn(&Runnable) -> bool,
@@ -166,8 +180,7 @@ impl Handle {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn pause(&self) {
-        self.shared.control.pauses.lock().gate = true;
-        self.shared.control_members();
+        self.shared.pause(|state| state.gate = true);
     }
 
     /// Ends the [`pause`](Self::pause) of the gate; operations that are paused stay so.
@@ -181,9 +194,9 @@ impl Handle {
     ///
     /// In a lane only the token whose turn it is can be held back, and with it those behind it.
     pub fn pause_operation(&self, label: &str) {
-        let pauses = &self.shared.control.pauses;
-        pauses.lock().operations.insert(label.into());
-        self.shared.control_members();
+        self.shared.pause(|state| {
+            state.operations.insert(label.into());
+        });
     }
 
     /// Ends [`pause_operation`](Self::pause_operation); a gate that is paused stays so.
@@ -195,12 +208,13 @@ impl Handle {
 }
 
 impl Shared {
+    fn pause(&self, pause: impl FnOnce(&mut State)) {
+        drop(self.control.pauses.change(pause));
+        self.control_members();
+    }
+
     fn end_pause(&self, end: impl FnOnce(&mut State)) {
-        let refused = {
-            let mut state = self.control.pauses.lock();
-            end(&mut state);
-            state.go_on(self)
-        };
+        let refused = self.control.pauses.change(end).go_on(self);
         self.end_refused(refused);
         self.stop_controlling();
     }

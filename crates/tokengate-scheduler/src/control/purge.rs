@@ -3,8 +3,6 @@
 //! Called after an order was given that no such token starts. Keeps: what has started stays queued.
 //! It reaches what nobody holds; what a worker has in hand the order ends.
 
-use std::borrow::Cow;
-
 use crossbeam_utils::Backoff;
 use tokengate_token::Runnable;
 
@@ -13,12 +11,12 @@ use crate::shared::Shared;
 
 impl Shared {
     /// Ends what is queued and has not started; how many.
-    pub(super) fn purge_queues(&self, reason: &Cow<'static, str>) -> usize {
+    pub(super) fn purge_queues(&self, reason: &str) -> usize {
         let mut ended = 0;
         let mut end = |runnable: Runnable| {
             let credit = runnable.place().credit;
             ended += usize::from(!runnable.has_ended());
-            self.anchors.kill(runnable, reason.clone());
+            self.anchors.kill(runnable, reason.to_owned());
             self.admission.give(usize::from(credit));
         };
         self.anchors.take_waiting(&mut end);

@@ -268,7 +268,10 @@ fn gives(token: Token<u32>) -> Gives {
         Ok(_) => Value,
         Err(TokenError::Killed { .. }) => Killed,
         Err(TokenError::Rejected(_)) => Rejected,
-        Err(TokenError::TimedOut { phase, .. }) if phase == Phase::Waiting => Waited,
+        Err(TokenError::TimedOut {
+            phase: Phase::Waiting,
+            ..
+        }) => Waited,
         Err(TokenError::TimedOut { .. }) => Overrun,
         Err(other) => panic!("{other}"),
     }
