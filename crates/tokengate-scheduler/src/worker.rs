@@ -7,7 +7,7 @@
 use std::rc::Rc;
 
 use crossbeam_utils::Backoff;
-use tokengate_token::{Home, Place, Ran, Runnable};
+use tokengate_token::{Home, Ran, Runnable};
 
 use crate::contain::contain;
 use crate::domain::{BATCH, SHUT_DOWN};
@@ -192,13 +192,8 @@ impl Worker {
 
     #[inline]
     fn execute_one(&mut self, runnable: Runnable) {
-        let place = runnable.place();
-        if place.credit {
-            // Once: a body that is queued again has no credit any more.
-            runnable.set_place(Place {
-                credit: false,
-                ..place
-            });
+        // Once: a body that is queued again has no credit any more.
+        if runnable.take_credit() {
             self.on.take_credit();
         }
         let on = &self.on;

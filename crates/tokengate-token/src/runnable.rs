@@ -208,6 +208,7 @@ impl Runnable {
         ManuallyDrop::new(self).cell
     }
 
+    #[inline]
     #[expect(unsafe_code, reason = "reads through the cell pointer")]
     pub(crate) fn header(&self) -> &Header {
         // SAFETY: the runnable half has not let go, so the cell is alive.
@@ -264,11 +265,13 @@ impl Runnable {
     }
 
     /// The token's operation.
+    #[inline]
     pub fn operation(&self) -> &'static Operation {
         self.header().operation()
     }
 
     /// Whether the body is a future: then it needs a real [`Home`].
+    #[inline]
     pub fn is_async(&self) -> bool {
         self.header().is_async()
     }
@@ -289,13 +292,21 @@ impl Runnable {
     }
 
     /// Where the token is, as last set.
+    #[inline]
     pub fn place(&self) -> Place {
         self.header().place()
     }
 
     /// Notes where the token is; read by `Token::status`.
+    #[inline]
     pub fn set_place(&self, place: Place) {
         self.header().set_place(place);
+    }
+
+    /// Notes that the token holds no credit any more; whether it held one.
+    #[inline]
+    pub fn take_credit(&self) -> bool {
+        self.header().take_credit()
     }
 
     /// What the token is bound to, as last set.

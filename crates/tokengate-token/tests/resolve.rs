@@ -152,6 +152,7 @@ fn the_state_follows_the_life_of_a_token() {
         gate: 7,
         domain: Some(Place::MAX_DOMAIN),
         waiting: false,
+        aside: false,
         published: true,
         credit: true,
     };

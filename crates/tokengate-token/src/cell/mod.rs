@@ -135,6 +135,7 @@ impl Place {
     /// The largest number of a gate that a place can hold.
     pub const MAX_GATE: u16 = (1 << GATE_BITS) - 1;
 
+    #[inline]
     fn pack(self) -> u32 {
         debug_assert!(self.gate <= Self::MAX_GATE);
         let domain = self.domain.map_or(0, |domain| {
@@ -149,6 +150,7 @@ impl Place {
             | if self.aside { ASIDE } else { 0 }
     }
 
+    #[inline]
     fn unpack(word: u32) -> Self {
         let domain = (word >> DOMAIN_SHIFT) & ((1 << DOMAIN_BITS) - 1);
         Self {
@@ -167,10 +169,12 @@ impl Header {
         &self.state
     }
 
+    #[inline]
     pub(crate) fn id(&self) -> TokenId {
         self.id
     }
 
+    #[inline]
     pub(crate) fn operation(&self) -> &'static Operation {
         self.operation
     }
@@ -179,18 +183,32 @@ impl Header {
         self.vtable
     }
 
+    #[inline]
     pub(crate) fn is_async(&self) -> bool {
         self.vtable.task_offset.is_some()
     }
 
     /// Acquire, and Release: a waiter that finds it at the head of its lane may run it, and sees
     /// then what the one before has written. For all else publication is the order.
+    #[inline]
     pub(crate) fn place(&self) -> Place {
         Place::unpack(self.place.load(Acquire))
     }
 
+    #[inline]
     pub(crate) fn set_place(&self, place: Place) {
         self.place.store(place.pack(), Release);
+    }
+
+    /// Takes the credit out of the place; whether there was one.
+    #[inline]
+    pub(crate) fn take_credit(&self) -> bool {
+        // Relaxed: the runnable's owner alone writes it.
+        let place = self.place.load(Relaxed);
+        if place & CREDIT != 0 {
+            self.place.store(place & !CREDIT, Release);
+        }
+        place & CREDIT != 0
     }
 
     /// Relaxed, both: written before publication, which orders it, and at the exit, see there.
