@@ -1,12 +1,13 @@
 //! What the tokens of a gate are bound to: keys with their lanes, and chains.
 //!
-//! Bound by the submit path, given back at each exit by whoever has ended the token. Keeps: each
-//! bond is given back exactly once. It decides no place and posts nothing.
+//! Bound by the submit path, given back at each exit: by the runner, by whoever ends a token that has
+//! not started, by whoever takes its runnable out of a queue to end it. The token crate says once who
+//! does it. It decides no place and posts nothing.
 
 use std::borrow::Cow;
 
 use tokengate_anchor::{ChainId, Conductor, EntryId, StickyRegistry};
-use tokengate_token::{Bond, Joined, Operation, RejectCause, Runnable, RunnableList};
+use tokengate_token::{Bond, Joined, RejectCause, Runnable, RunnableList, Turn};
 
 use crate::lane::Lane;
 
@@ -33,14 +34,18 @@ impl Anchors {
         }
     }
 
-    /// Gives back what a token held that has exited, or that nobody can start any more; the one
-    /// whose turn it is in its lane.
+    /// Gives back what a token held that has exited; the one whose turn it is in its lane.
+    ///
+    /// Calls `over` with those that were ended while they waited, and that the lane passes over.
     #[inline]
-    pub(crate) fn exit(&self, operation: &Operation, bond: Bond) -> Option<Runnable> {
+    pub(crate) fn exit(&self, bond: Bond, mut over: impl FnMut(Runnable)) -> Option<Runnable> {
         let mut next = None;
         if let Some(entry) = bond.entry.map(EntryId::from_number) {
-            if operation.is_serial() {
-                next = self.keys.value(entry).pass();
+            if bond.turn == Turn::Holds {
+                next = self.keys.value(entry).pass(|gone| {
+                    self.keys.release(entry);
+                    over(gone);
+                });
             }
             // After the pass: an entry that nobody is counted in has a free lane.
             self.keys.release(entry);
@@ -62,34 +67,15 @@ impl Anchors {
         self.end(runnable, |runnable| runnable.reject(cause.clone()));
     }
 
-    fn end(&self, runnable: Runnable, end: impl Fn(Runnable) -> bool) -> usize {
+    fn end(&self, runnable: Runnable, end: impl Fn(Runnable) -> Bond) -> usize {
         let mut ended = 0;
         let mut next = Some(runnable);
         // Not by recursion: a lane may be long.
         while let Some(runnable) = next.take() {
-            let (operation, bond) = (runnable.operation(), runnable.bond());
-            let waiting = runnable.place().waiting;
             ended += 1;
-            if !end(runnable) || bond.is_none() {
-                continue;
-            }
-            if waiting {
-                self.exit_waiting(bond);
-            } else {
-                next = self.exit(operation, bond);
-            }
+            next = self.exit(end(runnable), drop);
         }
         ended
-    }
-
-    /// As [`exit`](Self::exit), of a token that does not hold its lane.
-    fn exit_waiting(&self, bond: Bond) {
-        if let Some(entry) = bond.entry {
-            self.keys.release(EntryId::from_number(entry));
-        }
-        if let Some(chain) = bond.chain {
-            self.chains.leave(ChainId::from_number(chain));
-        }
     }
 
     /// Kills all that wait in lanes; how many.

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use tokengate_anchor::{ChainId, EntryId, Key};
-use tokengate_token::{Bond, Operation, Runnable, current};
+use tokengate_token::{Bond, Operation, Runnable, Turn, current};
 
 use crate::handle::Call;
 use crate::router::Position;
@@ -68,9 +68,12 @@ fn bind_to(
         }
         None => parent.inspect(|&chain| gate.anchors.chains.join(chain)),
     };
+    // It may be ended before it has joined its lane, and the lane is then not for its killer to pass.
+    let is_serial = operation.is_serial() && entry.is_some();
     runnable.set_bond(Bond {
         entry: entry.map(EntryId::number),
         chain: chain.map(ChainId::number),
+        turn: if is_serial { Turn::Waits } else { Turn::None },
     });
     position
 }

@@ -351,8 +351,9 @@ impl Home for Domain {
         self.control.refuses(token, started, &self.anchors.chains)
     }
 
-    fn exited(&self, operation: &'static Operation, bond: Bond) {
-        if let Some(next) = self.anchors.exit(operation, bond) {
+    fn exited(&self, _: &'static Operation, bond: Bond) {
+        let over = |gone| Home::post(self, gone);
+        if let Some(next) = self.anchors.exit(bond, over) {
             self.hand_on(next);
         }
     }

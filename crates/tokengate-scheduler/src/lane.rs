@@ -27,37 +27,36 @@ pub(crate) struct Lane {
 
 impl Lane {
     /// Holds the lane, or waits behind the others. Gives the runnable back if the lane is closed.
+    ///
+    /// One that holds it is yet to be [given its turn](Runnable::give_turn).
     #[inline]
     pub(crate) fn join(&self, runnable: Runnable) -> Result<Joined, Runnable> {
-        let place = runnable.place();
-        // Before it joins: after that it is the holder's to change.
-        runnable.set_place(Place {
-            waiting: true,
-            ..place
-        });
-        let joined = self.queue.join(runnable);
-        if let Ok(Joined::Holds(runnable)) | Err(runnable) = &joined {
-            runnable.set_place(place);
-        }
-        joined
+        self.queue.join(runnable)
     }
 
     /// For the holder, at its exit: the next holder, if anybody waits.
+    ///
+    /// Calls `over` with those before it that were ended while they waited: they are unbound.
     #[inline]
-    pub(crate) fn pass(&self) -> Option<Runnable> {
-        // Relaxed: written by the holder, whose turn happened before, or by a purge, which leaves
-        // nothing to miss.
-        let next = if self.left.load(Relaxed) > 0 {
-            self.pass_from_backlog()
-        } else {
-            self.pass_from_queue()
-        }?;
-        next.set_place(Place {
-            waiting: false,
-            published: true,
-            ..next.place()
-        });
-        Some(next)
+    pub(crate) fn pass(&self, mut over: impl FnMut(Runnable)) -> Option<Runnable> {
+        loop {
+            // Relaxed: written by the holder, whose turn happened before, or by a purge, which leaves
+            // nothing to miss.
+            let next = if self.left.load(Relaxed) > 0 {
+                self.pass_from_backlog()
+            } else {
+                self.pass_from_queue()
+            }?;
+            next.set_place(Place {
+                published: true,
+                ..next.place()
+            });
+            // The last step: whoever ends it from now on passes on in turn.
+            match next.give_turn() {
+                Ok(()) => return Some(next),
+                Err(_) => over(next),
+            }
+        }
     }
 
     fn pass_from_backlog(&self) -> Option<Runnable> {

@@ -17,6 +17,7 @@
 //! | parked workers | `sleep/` |
 //! | execution | `worker.rs`, `on_worker.rs`, `local/` |
 //! | bodies that wait | `block/` |
+//! | ends of tokens that have not started | `outsiders.rs` |
 //! | tokens whose time is over | `deadlines/` |
 //! | chains carried elsewhere | `chain.rs` |
 //! | orders for tokens that exist | `control/` |
@@ -51,6 +52,7 @@ mod mailbox;
 #[doc(hidden)]
 pub mod model;
 mod on_worker;
+mod outsiders;
 mod pin;
 mod router;
 mod sampling;
@@ -58,7 +60,6 @@ mod scheduler;
 mod shared;
 mod shutdown;
 mod sleep;
-mod slot;
 mod submit;
 mod sync;
 mod thread;

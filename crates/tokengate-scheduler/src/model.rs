@@ -183,8 +183,8 @@ impl Lane {
     }
 
     /// As the exit of the holder.
-    pub fn pass(&self) -> Option<Runnable> {
-        self.0.pass()
+    pub fn pass(&self, over: impl FnMut(Runnable)) -> Option<Runnable> {
+        self.0.pass(over)
     }
 
     /// As the purge of a shutdown.

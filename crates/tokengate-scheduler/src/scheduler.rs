@@ -14,6 +14,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use tokengate_anchor::StickyRegistry;
+use tokengate_token::GateNumber;
 
 use crate::anchors::Anchors;
 use crate::batch;
@@ -31,7 +32,6 @@ use crate::pin;
 use crate::shared::{Shared, lock};
 use crate::shutdown::{self, DrainReport, OpenBatches, ShutdownReport};
 use crate::sleep::Sleeper;
-use crate::slot::GateSlot;
 use crate::thread;
 use crate::topology::{Machine, Plan, PlannedDomain};
 use crate::worker::Worker;
@@ -90,7 +90,7 @@ impl Scheduler {
             return Err(StartError::NoSample);
         }
         let plan = Plan::new(&Machine::detect(), &config.domains, &config.ranges)?;
-        let slot = GateSlot::take().ok_or(StartError::TooMany)?;
+        let number = GateNumber::take().ok_or(StartError::TooMany)?;
         let hooks = Arc::new(config.hooks.clone());
         let anchors = Arc::new(Anchors::new(registry(&config)));
         let control = Arc::<Control>::default();
@@ -102,8 +102,10 @@ impl Scheduler {
             })
             .unzip();
         let shared = Arc::new(Shared::new(
-            &config, slot, plan, domains, anchors, control, hooks,
+            &config, number, plan, domains, anchors, control, hooks,
         ));
+        let keeper = Arc::downgrade(&shared);
+        shared.number.keep(keeper);
         let scheduler = Self {
             handle: Handle { shared },
             threads: Mutex::default(),

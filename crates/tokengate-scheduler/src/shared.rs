@@ -10,7 +10,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use event_listener::{Event, Listener, listener};
-use tokengate_token::{Inbox, Place, RejectCause, RunnableList, Watcher};
+use tokengate_token::{GateNumber, Inbox, Place, RejectCause, RunnableList, Watcher};
 
 use crate::admission::Admission;
 use crate::anchors::Anchors;
@@ -19,10 +19,10 @@ use crate::contain::contain;
 use crate::control::Control;
 use crate::deadlines::{Alarms, TimeLimits};
 use crate::domain::{Domain, all_quiet};
+use crate::outsiders::Outsiders;
 use crate::router::{Position, Router};
 use crate::sampling;
 use crate::shutdown::{DrainReport, OpenBatches};
-use crate::slot::GateSlot;
 use crate::timing::Recorder;
 use crate::topology::Plan;
 
@@ -37,7 +37,7 @@ pub(crate) struct Shared {
     /// Unique in the process.
     pub(crate) id: u64,
     /// Unique among those that live.
-    pub(crate) slot: GateSlot,
+    pub(crate) number: GateNumber,
     pub(crate) domains: Box<[Arc<Domain>]>,
     /// Each core of all domains.
     positions: Box<[Position]>,
@@ -69,7 +69,9 @@ pub(crate) struct Shared {
     purged: AtomicUsize,
     /// How many calls each open batch holds.
     open_batches: Mutex<Vec<Weak<AtomicUsize>>>,
-    /// Notified when a thread ends, and when a worker parks while draining.
+    /// Those who end tokens of it from outside.
+    pub(crate) outsiders: Outsiders,
+    /// Notified when a thread ends, and when a worker parks or an outsider leaves while draining.
     progress: Event,
 }
 
@@ -99,7 +101,7 @@ impl Member {
 impl Shared {
     pub(crate) fn new(
         config: &Config,
-        slot: GateSlot,
+        number: GateNumber,
         plan: Plan,
         domains: Vec<Arc<Domain>>,
         anchors: Arc<Anchors>,
@@ -119,7 +121,7 @@ impl Shared {
         Self {
             // Relaxed: only uniqueness is asked for.
             id: IDS.fetch_add(1, Relaxed),
-            slot,
+            number,
             positions: positions.collect(),
             router: Router::new(&plan),
             anchors,
@@ -142,6 +144,7 @@ impl Shared {
             lifecycle: AtomicU8::new(RUNNING),
             purged: AtomicUsize::new(0),
             open_batches: Mutex::default(),
+            outsiders: Outsiders::default(),
             progress: Event::new(),
             domains: domains.into(),
         }
@@ -246,7 +249,8 @@ impl Shared {
         }
     }
 
-    /// Called by a worker that announces its sleep, and by a spare that has gone idle.
+    /// Called by a worker that announces its sleep, by a spare that has gone idle, and by an outsider
+    /// who leaves: a drain looks again.
     pub(crate) fn worker_parks(&self) {
         if self.lifecycle.load(Acquire) == DRAINING {
             self.progress.notify(usize::MAX);
@@ -266,10 +270,14 @@ impl Shared {
             listener!(self.progress => listener);
             // Before and after: what goes on meanwhile is in one of the counts, or not quiet.
             let paused = self.control.pauses.len();
+            let outsiders = self.outsiders.none_inside();
             // What is deferred comes to a worker, which parks after it.
             let published = batches == OpenBatches::Left || self.unpublished() == 0;
-            let quiet =
-                published && all_quiet(&self.domains) && self.control.pauses.len() == paused;
+            let quiet = published
+                && outsiders.is_some()
+                && all_quiet(&self.domains)
+                && self.control.pauses.len() == paused
+                && self.outsiders.none_inside() == outsiders;
             if quiet || self.is_stopping() || !wait_until(listener, deadline) {
                 return DrainReport {
                     finished: quiet,

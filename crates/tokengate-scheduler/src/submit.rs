@@ -7,7 +7,9 @@ use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::Instant;
 
-use tokengate_token::{Body, Joined, Place, RejectCause, Runnable, Times, Token, create, in_body};
+use tokengate_token::{
+    Body, Joined, Keeper, Place, RejectCause, Runnable, Times, Token, create, in_body,
+};
 
 use crate::batch;
 use crate::bind::bind;
@@ -90,22 +92,22 @@ fn publish<B: Body>(
     if thread.sampling.is_next(gate.sample_step) {
         note_submission(&runnable);
     }
-    if (!call.plain && call.is_limited() || gate.has_default_limits)
-        && let Err(cause) = apply(gate, call, &runnable)
-    {
-        thread.keep_credits(gate, usize::from(credit));
-        runnable.reject(cause);
-        return token;
-    }
     let position = bind(gate, thread, call, &runnable);
     runnable.set_place(Place {
-        gate: gate.slot.number(),
+        gate: gate.number.get(),
         domain: Some(position.domain),
-        waiting: false,
         aside: false,
         published: true,
         credit,
     });
+    // After it is bound: from here the timer may end it.
+    if (!call.plain && call.is_limited() || gate.has_default_limits)
+        && let Err(cause) = apply(gate, call, &runnable)
+    {
+        thread.keep_credits(gate, usize::from(credit));
+        gate.anchors.reject(runnable, &cause);
+        return token;
+    }
     if !call.plain && call.operation.is_serial() {
         join_lane(gate, thread, position, runnable);
     } else {
@@ -126,7 +128,13 @@ fn note_submission(runnable: &Runnable) {
 /// Puts the token into the lane of its key; posts it if it is its turn.
 fn join_lane(gate: &Arc<Shared>, thread: &ThreadState, position: Position, runnable: Runnable) {
     match gate.anchors.join_lane(runnable) {
-        Ok(Joined::Holds(runnable)) => post(gate, thread, position, runnable),
+        Ok(Joined::Holds(runnable)) => {
+            if let Err(gone) = runnable.give_turn() {
+                // Its time was over before it had joined.
+                gate.exited(gone);
+            }
+            post(gate, thread, position, runnable);
+        }
         Ok(Joined::Waits) => {}
         Err(runnable) => gate.anchors.reject(runnable, &RejectCause::ShutDown),
     }

@@ -90,7 +90,7 @@ impl ThreadState {
         let entered = self.chains.innermost(gate);
         entered.or_else(|| {
             let (place, bond) = current_bond()?;
-            let chain = bond.chain.filter(|_| place.gate == gate.slot.number())?;
+            let chain = bond.chain.filter(|_| place.gate == gate.number.get())?;
             Some(ChainId::from_number(chain))
         })
     }

@@ -7,7 +7,7 @@
 use std::rc::Rc;
 
 use crossbeam_utils::Backoff;
-use tokengate_token::{Home, Ran, Runnable};
+use tokengate_token::{Ran, Runnable};
 
 use crate::contain::contain;
 use crate::domain::{BATCH, SHUT_DOWN};
@@ -198,16 +198,10 @@ impl Worker {
         }
         let on = &self.on;
         let times = runnable.times().map(|times| on.prepare(times, &runnable));
-        let (operation, bond) = (runnable.operation(), runnable.bond());
         let ran = on.observe(times, || runnable.run_present(&on.home, &on.present));
         on.count(&ran);
-        match ran {
-            Ran::Again(runnable) => on.home.post(runnable),
-            // Whose body returned has been seen to before it resolved.
-            Ran::Tombstone | Ran::Dropped if !bond.is_none() => {
-                on.domain.exited(operation, bond);
-            }
-            _ => {}
+        if let Ran::Again(runnable) = ran {
+            on.home.post(runnable);
         }
     }
 

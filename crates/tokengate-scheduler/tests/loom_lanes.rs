@@ -55,7 +55,6 @@ impl Line {
             Ok(Joined::Holds(runnable)) => self.hold(runnable),
             Ok(Joined::Waits) => {}
             Err(refused) => {
-                assert!(!refused.place().waiting);
                 self.purge(refused);
             }
         }
@@ -63,7 +62,6 @@ impl Line {
     }
 
     fn turn(&self, holder: Runnable) {
-        assert!(!holder.place().waiting);
         self.holders.with_mut(|_| {
             self.turns.lock().unwrap().push(holder.id());
             assert!(matches!(holder.run(&NoHome::shared()), Ran::Completed));
@@ -87,7 +85,6 @@ impl Line {
     fn purge_all(&self, lists: [RunnableList; 2]) {
         for mut list in lists {
             while let Some(runnable) = list.pop_front() {
-                assert!(runnable.place().waiting);
                 self.purge(runnable);
             }
         }

@@ -75,7 +75,7 @@ impl Killer {
     pub(crate) fn end(
         &self,
         ending: Ending,
-        claim: unsafe fn(NonNull<Header>, Ending) -> Option<Claim>,
+        claim: unsafe fn(NonNull<Header>, Ending) -> Claim,
     ) -> bool {
         let slot = self
             .slot
@@ -83,10 +83,10 @@ impl Killer {
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         // SAFETY: the last owner clears the slot, under this lock, before it frees the cell.
-        let claimed = slot.and_then(|cell| unsafe { claim(cell, ending) });
+        let claimed = slot.map(|cell| unsafe { claim(cell, ending) });
         drop(slot);
         // The clean-up drops the body and wakes the caller: not under the lock.
-        claimed.is_some()
+        claimed.is_some_and(|claim| claim.is_won())
     }
 }
 

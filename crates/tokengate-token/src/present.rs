@@ -177,12 +177,12 @@ impl Watcher {
             #[expect(unsafe_code, reason = "claims a cell whose runner is held up")]
             // SAFETY: the runner does not let go until the visit is over.
             let claimed = unsafe { kill::claim(cell, Ending::Killed(reason.clone())) };
-            claims.extend(claimed);
+            claims.push(claimed);
         });
         PresentKilled {
             present,
             // Dropped one by one: that wakes the callers, which is user code, with nothing held up.
-            claimed: claims.into_iter().map(drop).count(),
+            claimed: claims.into_iter().filter(|claim| claim.is_won()).count(),
         }
     }
 }

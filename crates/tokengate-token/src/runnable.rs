@@ -84,11 +84,12 @@ pub trait Home: Send + Sync + 'static {
         let _ = seat;
     }
 
-    /// A token with this bond has exited: its body and arguments are gone, and it resolves next.
+    /// A token with this bond has exited here: its body and arguments are gone. One whose body
+    /// returned or panicked resolves next.
     ///
-    /// Called on the thread that ran the body, for tokens whose bodies returned or panicked. Those
-    /// that end otherwise have exited when [`run`](Runnable::run) says `Dropped` or `Tombstone`, or
-    /// [`kill`](Runnable::kill) gives `true`.
+    /// Called on the thread that ran the body, or that was [refused](Self::refuses) to. Of a token
+    /// that had not started when it was ended the [`Keeper`](crate::Keeper) hears, or whoever
+    /// [killed](Runnable::kill) its runnable.
     fn exited(&self, operation: &'static Operation, bond: Bond) {
         let _ = (operation, bond);
     }
@@ -240,21 +241,23 @@ impl Runnable {
         unsafe { run(self.into_raw(), home, present) }
     }
 
-    /// Ends the token without running it; no effect on a token that has an outcome.
+    /// Ends the token without running it; no effect on a token that has an outcome, or that its
+    /// waiter has started.
     ///
-    /// Gives `false` if its waiter has started the body, which goes on; else the token has exited.
-    pub fn kill(self, reason: impl Into<Cow<'static, str>>) -> bool {
+    /// Gives what the token was bound to if it has exited by this; it is the caller's to be given
+    /// back. It holds its lane only if the turn says so.
+    pub fn kill(self, reason: impl Into<Cow<'static, str>>) -> Bond {
         self.end(Ending::Killed(reason.into()))
     }
 
     /// Refuses the token: its handle resolves as rejected. As [`kill`](Self::kill).
-    pub fn reject(self, cause: RejectCause) -> bool {
+    pub fn reject(self, cause: RejectCause) -> Bond {
         self.end(Ending::Rejected(cause))
     }
 
     #[cold]
     #[expect(unsafe_code, reason = "gives the half up")]
-    fn end(self, ending: Ending) -> bool {
+    fn end(self, ending: Ending) -> Bond {
         // SAFETY: the half is ours, and `into_raw` gives it up.
         unsafe { kill::abandon(self.into_raw(), ending) }
     }
@@ -315,9 +318,23 @@ impl Runnable {
         self.header().bond()
     }
 
-    /// Binds the token; before it is published, and once.
+    /// Binds the token: once, when its [place](Self::set_place) is set, and before anybody can end it
+    /// through its handle or a [`Deadline`].
+    #[inline]
     pub fn set_bond(&self, bond: Bond) {
-        self.header().set_bond(bond);
+        self.header().bond_word().set(bond);
+    }
+
+    /// Its lane has come to it, which waited there or has just joined: for the holder that passes on,
+    /// after all else that it does with the lane. From then on the lane is the token's.
+    ///
+    /// # Errors
+    ///
+    /// The token was ended while it waited: this is what is left of its bond, with the lane, for the
+    /// caller to give back. It is unbound then.
+    #[inline]
+    pub fn give_turn(&self) -> Result<(), Bond> {
+        self.header().bond_word().give_turn()
     }
 
     /// The times that [`set_times`](Self::set_times) noted; none for a token with nothing rare.
@@ -400,14 +417,14 @@ impl TaskRef {
     #[expect(unsafe_code, reason = "claims through the cell pointer")]
     pub fn kill(&self, reason: impl Into<Cow<'static, str>>) -> bool {
         // SAFETY: the counted reference keeps the cell alive.
-        unsafe { kill::claim(self.cell, Ending::Killed(reason.into())) }.is_some()
+        unsafe { kill::claim(self.cell, Ending::Killed(reason.into())) }.is_won()
     }
 
     /// As [`kill`](Self::kill), unless the body is being polled at the moment: then it goes on.
     #[expect(unsafe_code, reason = "claims through the cell pointer")]
     pub fn kill_suspended(&self, reason: impl Into<Cow<'static, str>>) -> bool {
         // SAFETY: the counted reference keeps the cell alive.
-        unsafe { kill::claim_suspended(self.cell, Ending::Killed(reason.into())) }.is_some()
+        unsafe { kill::claim_suspended(self.cell, Ending::Killed(reason.into())) }.is_won()
     }
 }
 

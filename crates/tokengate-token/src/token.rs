@@ -17,7 +17,7 @@ use crate::error::{Deadlock, DeadlockCause, KillReason, Panic, Rejection};
 use crate::extras::Ending;
 use crate::state::Outcome;
 use crate::wait::Awaited;
-use crate::{Killer, Operation, Place, TokenError, TokenId, context, wait};
+use crate::{Killer, Operation, Place, TokenError, TokenId, Turn, context, wait};
 
 /// The caller's half of a call; it resolves exactly once, whatever happens.
 ///
@@ -136,8 +136,9 @@ impl<T, E> Token<T, E> {
             Some(Outcome::TimedOut) => TokenState::TimedOut,
             Some(Outcome::Rejected) => TokenState::Rejected,
             None if now.started() => TokenState::Executing,
+            None if header.bond().turn == Turn::Waits => TokenState::Waiting,
             None => match header.place() {
-                Place { waiting: true, .. } | Place { aside: true, .. } => TokenState::Waiting,
+                Place { aside: true, .. } => TokenState::Waiting,
                 Place {
                     published: true, ..
                 } => TokenState::Admitted,
@@ -229,7 +230,7 @@ impl<T, E> Token<T, E> {
     #[expect(unsafe_code, reason = "claims through the cell pointer")]
     fn end(&self, ending: Ending) -> bool {
         // SAFETY: the handle has not let go, so the cell is alive.
-        unsafe { kill::claim(self.handle.cell(), ending) }.is_some()
+        unsafe { kill::claim(self.handle.cell(), ending) }.is_won()
     }
 
     /// A `Killer` of this token: cloneable, and does not keep the token. The first one allocates.

@@ -15,13 +15,12 @@ use std::time::Duration;
 use crossbeam_utils::Backoff;
 use parking::Parker;
 
-use crate::TokenView;
 use crate::cell::{Header, Place, Run};
 use crate::error::Deadlock;
 use crate::extras::Times;
 use crate::present::Present;
 use crate::runnable::{Home, Ran};
-use crate::{Deadline, context};
+use crate::{Deadline, TokenView, Turn, context};
 
 thread_local! {
     /// This thread's parker with its waker, kept between waits.
@@ -84,12 +83,11 @@ impl Wait<'_> {
             // SAFETY: the handle that gave the cell is borrowed meanwhile.
             let header = unsafe { cell.as_ref() };
             let now = header.state().load();
-            let place = header.place();
             if let Some(run) = header.vtable().run_here
                 && !now.started()
                 && !now.resolved()
-                && !place.waiting
-                && !place.aside
+                && header.bond().turn != Turn::Waits
+                && !header.place().aside
             {
                 f(Startable { cell, header, run });
             }

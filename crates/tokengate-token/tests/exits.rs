@@ -9,7 +9,7 @@ use std::time::Duration;
 use common::poll_with;
 use tokengate_token::{
     Bond, Deadlock, DeadlockCause, Home, NoHome, Operation, Plain, Runnable, Token, TokenError,
-    Wait, create, set_wait_hook,
+    Turn, Wait, create, set_wait_hook,
 };
 
 static SERIAL: Operation = Operation::new("test.serial").serial();
@@ -35,6 +35,7 @@ fn with_one_that_has_exited<R: Send + 'static>(
     let bond = Bond {
         entry: Some(1.try_into().unwrap()),
         chain: None,
+        turn: Turn::Holds,
     };
     let (mut first, runnable) = create(&SERIAL, Plain::new(|| 7));
     runnable.set_bond(bond);

@@ -151,7 +151,6 @@ fn the_state_follows_the_life_of_a_token() {
     let place = Place {
         gate: 7,
         domain: Some(Place::MAX_DOMAIN),
-        waiting: false,
         aside: false,
         published: true,
         credit: true,

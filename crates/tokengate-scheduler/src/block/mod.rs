@@ -6,7 +6,7 @@
 
 mod spares;
 
-use tokengate_token::{Deadlock, DeadlockCause, Home, Ran, Startable, Wait};
+use tokengate_token::{Deadlock, DeadlockCause, Startable, Wait};
 
 pub(crate) use spares::{Engaged, Spares};
 
@@ -71,14 +71,13 @@ impl OnWorker {
     fn run_inline(&self, token: Startable<'_>) {
         let place = token.place();
         let here =
-            place.gate == self.shared.slot.number() && place.domain == Some(self.domain.index);
+            place.gate == self.shared.number.get() && place.domain == Some(self.domain.index);
         let frames = self.frames.get();
         // After the stop nothing starts any more.
         if !here || frames >= MAX_FRAMES || self.shared.is_stopping() {
             return;
         }
-        let view = token.view();
-        if self.present.is_controlled() && self.shared.control.holds_back(&view) {
+        if self.present.is_controlled() && self.shared.control.holds_back(&token.view()) {
             return;
         }
         self.frames.set(frames + 1);
@@ -87,10 +86,6 @@ impl OnWorker {
         let ran = self.observe(times, || token.run(&self.home, &self.present));
         self.frames.set(frames);
         self.count(&ran);
-        if matches!(ran, Ran::Dropped) && !view.bond.is_none() {
-            // It was refused; whose body returned has been seen to before it resolved.
-            self.domain.exited(view.operation, view.bond);
-        }
         // Only what is awaited runs on this stack.
         self.queue_next_in_lane();
     }

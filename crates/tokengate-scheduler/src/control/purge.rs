@@ -4,7 +4,7 @@
 //! It reaches what nobody holds; what a worker has in hand the order ends.
 
 use crossbeam_utils::Backoff;
-use tokengate_token::Runnable;
+use tokengate_token::{Keeper, Runnable};
 
 use crate::domain::{Domain, SHUT_DOWN};
 use crate::shared::Shared;
@@ -16,7 +16,8 @@ impl Shared {
         let mut end = |runnable: Runnable| {
             let credit = runnable.place().credit;
             ended += usize::from(!runnable.has_ended());
-            self.anchors.kill(runnable, reason.to_owned());
+            // Whoever is next in its lane came after the purge, and is posted.
+            self.exited(runnable.kill(reason.to_owned()));
             self.admission.give(usize::from(credit));
         };
         self.anchors.take_waiting(&mut end);

@@ -1,31 +1,38 @@
 //! Ends a token from outside: by its handle, a `Killer`, a `Deadline`, or the owner of its runnable.
 //!
 //! A kill has two steps: the claim, for which the cell must be alive, and the clean-up, which keeps
-//! it alive by `BUSY`. So a killer can claim under its lock and drop the body outside of it.
+//! it alive by `BUSY`. So a killer can claim under its lock and drop the body outside of it. A token
+//! that had not started has exited with that, and what it was bound to is given back: to its
+//! `Keeper`, or to the owner of the runnable.
 
 use std::ptr::NonNull;
 
 use super::{Header, free_cell, run, task};
+use crate::Bond;
 use crate::extras::Ending;
+use crate::keeper::Visit;
 use crate::runnable::Runnable;
 use crate::state::{Kill, Outcome, State};
 
-/// A claim that won: the clean-up is to be done, at the latest when this is dropped.
+/// What came of a claim. If it won the clean-up is to be done, at the latest when this is dropped.
 #[must_use]
 pub(crate) struct Claim {
+    /// Alive if the claim won.
     cell: NonNull<Header>,
     found: Kill,
+    /// For outsiders. Not dropped before this: it may be the last one to hold the scheduler.
+    visit: Option<Visit>,
 }
 
-/// Claims the outcome; `None` if the token has one already.
+/// Claims the outcome, unless the token has one already.
 ///
 /// # Safety
 ///
 /// The cell is alive until this returns.
 #[expect(unsafe_code, reason = "reads through the cell pointer")]
-pub(crate) unsafe fn claim(cell: NonNull<Header>, ending: Ending) -> Option<Claim> {
+pub(crate) unsafe fn claim(cell: NonNull<Header>, ending: Ending) -> Claim {
     // SAFETY: as the caller says.
-    unsafe { claim_by(cell, ending, State::kill) }
+    unsafe { claim_from_outside(cell, ending, State::kill) }
 }
 
 /// As [`claim`], for a body that no thread is in at present.
@@ -34,9 +41,9 @@ pub(crate) unsafe fn claim(cell: NonNull<Header>, ending: Ending) -> Option<Clai
 ///
 /// As [`claim`].
 #[expect(unsafe_code, reason = "reads through the cell pointer")]
-pub(crate) unsafe fn claim_suspended(cell: NonNull<Header>, ending: Ending) -> Option<Claim> {
+pub(crate) unsafe fn claim_suspended(cell: NonNull<Header>, ending: Ending) -> Claim {
     // SAFETY: as the caller says.
-    unsafe { claim_by(cell, ending, State::kill_suspended) }
+    unsafe { claim_from_outside(cell, ending, State::kill_suspended) }
 }
 
 /// As [`claim`], for a token that has not started.
@@ -45,9 +52,9 @@ pub(crate) unsafe fn claim_suspended(cell: NonNull<Header>, ending: Ending) -> O
 ///
 /// As [`claim`].
 #[expect(unsafe_code, reason = "reads through the cell pointer")]
-pub(crate) unsafe fn claim_unstarted(cell: NonNull<Header>, ending: Ending) -> Option<Claim> {
+pub(crate) unsafe fn claim_unstarted(cell: NonNull<Header>, ending: Ending) -> Claim {
     // SAFETY: as the caller says.
-    unsafe { claim_by(cell, ending, State::kill_unstarted) }
+    unsafe { claim_from_outside(cell, ending, State::kill_unstarted) }
 }
 
 /// As [`claim`], with the transition to use.
@@ -56,15 +63,55 @@ pub(crate) unsafe fn claim_unstarted(cell: NonNull<Header>, ending: Ending) -> O
 ///
 /// As [`claim`].
 #[expect(unsafe_code, reason = "reads through the cell pointer")]
+unsafe fn claim_from_outside(
+    cell: NonNull<Header>,
+    ending: Ending,
+    kill: fn(&State, Outcome) -> Kill,
+) -> Claim {
+    // SAFETY: as the caller says.
+    let visit = unsafe { cell.as_ref() }.visit_keeper();
+    Claim {
+        cell,
+        // SAFETY: as the caller says.
+        found: unsafe { claim_by(cell, ending, kill) },
+        visit,
+    }
+}
+
+/// As [`claim`], for the owner of the runnable or the runner, who sees to the bond.
+///
+/// # Safety
+///
+/// As [`claim`].
+#[expect(unsafe_code, reason = "reads through the cell pointer")]
+pub(super) unsafe fn claim_as_owner(
+    cell: NonNull<Header>,
+    ending: Ending,
+    kill: fn(&State, Outcome) -> Kill,
+) -> Claim {
+    Claim {
+        cell,
+        // SAFETY: as the caller says.
+        found: unsafe { claim_by(cell, ending, kill) },
+        visit: None,
+    }
+}
+
+/// Makes the transition, and leaves the ending for the handle.
+///
+/// # Safety
+///
+/// As [`claim`].
+#[expect(unsafe_code, reason = "reads through the cell pointer")]
 unsafe fn claim_by(
     cell: NonNull<Header>,
     ending: Ending,
-    kill: impl FnOnce(&State, Outcome) -> Kill,
-) -> Option<Claim> {
+    kill: fn(&State, Outcome) -> Kill,
+) -> Kill {
     // SAFETY: as the caller says.
     let header = unsafe { cell.as_ref() };
     if header.state.load().resolved() {
-        return None;
+        return Kill::Lost;
     }
     let outcome = match ending {
         Ending::Killed(_) => Outcome::Killed,
@@ -74,30 +121,41 @@ unsafe fn claim_by(
     // The lock is held over claim and writing, so whoever sees the outcome finds the ending.
     let mut slot = header.extras().ending();
     let found = kill(&header.state, outcome);
-    if found == Kill::Lost {
-        return None;
+    if found != Kill::Lost {
+        *slot = Some(ending);
     }
-    *slot = Some(ending);
-    Some(Claim { cell, found })
+    found
+}
+
+impl Claim {
+    /// Whether this ended the token.
+    pub(crate) fn is_won(&self) -> bool {
+        self.found != Kill::Lost
+    }
 }
 
 impl Drop for Claim {
     #[expect(unsafe_code, reason = "cleans up what the claim gave to the killer")]
     fn drop(&mut self) {
-        // SAFETY: `BUSY` keeps the cell alive until `leave`.
-        let header = unsafe { self.cell.as_ref() };
         let (Kill::Unstarted { waker } | Kill::Executing { waker } | Kill::Suspended { waker }) =
             self.found
         else {
-            unreachable!("a lost claim is not made");
+            return;
         };
+        // SAFETY: the claim won, and `BUSY` keeps the cell alive until `leave`.
+        let header = unsafe { self.cell.as_ref() };
         if waker {
             // SAFETY: the claim resolved the token and found a waker.
             unsafe { run::wake(header, false) };
         }
         match self.found {
-            // SAFETY: nobody can start it any more, so the body is ours.
-            Kill::Unstarted { .. } => unsafe { (header.vtable.drop_body)(self.cell) },
+            Kill::Unstarted { .. } => {
+                // SAFETY: nobody can start it any more, so the body is ours.
+                unsafe { (header.vtable.drop_body)(self.cell) };
+                if let Some(keeper) = &self.visit {
+                    keeper.exited(header.bond.leave());
+                }
+            }
             Kill::Suspended { .. } => {
                 // SAFETY: suspended means async, and the execution's reference is still there.
                 let reference = unsafe { task::new_reference(self.cell) };
@@ -116,36 +174,36 @@ impl Drop for Claim {
     }
 }
 
-/// Ends a token whose runnable is given up without being run; `false` if its waiter has started it,
-/// so that it goes on.
+/// Ends a token whose runnable is given up without being run, unless its waiter has started it: then
+/// it goes on. Gives what it was bound to, if it has exited by this.
 ///
 /// # Safety
 ///
-/// The caller owns the runnable half and gives it up.
+/// The caller owns the runnable half, which is in no lane any more, and gives it up.
 #[expect(unsafe_code, reason = "owns the runnable half of a cell")]
-pub(crate) unsafe fn abandon(cell: NonNull<Header>, ending: Ending) -> bool {
+pub(crate) unsafe fn abandon(cell: NonNull<Header>, ending: Ending) -> Bond {
     // SAFETY: alive until the half lets go.
     let header = unsafe { cell.as_ref() };
-    if header.is_async() {
-        let started = header.state.load().started();
+    let has_started = header.state.load().started();
+    if header.is_async() && has_started {
         // SAFETY: the same.
-        drop(unsafe { claim(cell, ending) });
-        if started {
-            // SAFETY: nobody else starts it while the runnable is ours, so it was started before
-            // and queued again: its runnable owns the future.
-            unsafe { task::drop_future(cell) };
-        } else {
-            // SAFETY: the execution's own reference is given up with the half.
-            unsafe { task::drop_reference(cell) };
-        }
-        true
-    } else {
-        // A body that was started elsewhere, by a waiter, goes on: this is its tombstone.
-        // SAFETY: the same.
-        drop(unsafe { claim_unstarted(cell, ending) });
-        let started = header.state.load().started();
-        // SAFETY: as the caller says; the body is gone, or its claimer's.
-        unsafe { run::release(cell) };
-        !started
+        drop(unsafe { claim_as_owner(cell, ending, State::kill) });
+        // SAFETY: nobody else starts it while the runnable is ours, so it was started before and
+        // queued again: its runnable owns the future.
+        return unsafe { task::drop_future(cell) };
     }
+    // A body that was started elsewhere, by a waiter, goes on: this is its tombstone.
+    // SAFETY: the same.
+    let claim = unsafe { claim_as_owner(cell, ending, State::kill_unstarted) };
+    let is_ours = claim.is_won();
+    // The body goes before the bond does.
+    drop(claim);
+    let bond = if is_ours {
+        header.bond.take()
+    } else {
+        header.bond.unlink()
+    };
+    // SAFETY: the half is given up; the body is gone, or its claimer's.
+    unsafe { run::release_watched(cell) };
+    bond
 }

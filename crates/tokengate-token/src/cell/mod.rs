@@ -18,14 +18,16 @@ use std::ptr::{self, NonNull};
 use std::sync::Arc;
 use std::task::Waker;
 
+use crate::bond::BondWord;
 use crate::extras::Extras;
+use crate::keeper::Visit;
 use crate::memory::Block;
 use crate::present::Present;
 use crate::runnable::{Home, Ran};
 use crate::state::State;
 use crate::sync::UnsafeCell;
 use crate::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
-use crate::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64};
+use crate::sync::atomic::{AtomicPtr, AtomicU32};
 use crate::{Bond, Operation, TokenId, contain};
 use handle::Handle;
 use task::Task;
@@ -41,9 +43,8 @@ pub(crate) struct Header {
     vtable: &'static VTable,
     id: TokenId,
     operation: &'static Operation,
-    /// See [`Bond`]. Written by the runnable's owner before publication and by whoever ran the body
-    /// at its exit, read by anybody.
-    bond: AtomicU64,
+    /// See [`BondWord`], and "The bond" in `STATE.md` for who changes it; read by anybody.
+    bond: BondWord,
     /// Null, or a leaked box; set at most once, freed with the cell.
     extras: AtomicPtr<Extras>,
     /// Who waits. Belongs to the handle while `WAKER` is clear, else to whoever resolves.
@@ -110,8 +111,6 @@ pub struct Place {
     pub gate: u16,
     /// The domain's index, counted from 0; none before routing. At most [`Place::MAX_DOMAIN`].
     pub domain: Option<u16>,
-    /// Whether it is in a lane, behind others.
-    pub waiting: bool,
     /// Whether it was set aside: a worker took it, and may not start it yet.
     pub aside: bool,
     /// Whether it was posted to a mailbox.
@@ -122,11 +121,10 @@ pub struct Place {
 
 const PUBLISHED: u32 = 1 << 31;
 const CREDIT: u32 = 1 << 30;
-const WAITING: u32 = 1 << 29;
-const ASIDE: u32 = 1 << 28;
+const ASIDE: u32 = 1 << 29;
 const DOMAIN_SHIFT: u32 = GATE_BITS;
 const DOMAIN_BITS: u32 = 14;
-const GATE_BITS: u32 = 14;
+const GATE_BITS: u32 = 15;
 
 impl Place {
     /// The largest index of a domain that a place can hold.
@@ -146,7 +144,6 @@ impl Place {
             | domain << DOMAIN_SHIFT
             | if self.published { PUBLISHED } else { 0 }
             | if self.credit { CREDIT } else { 0 }
-            | if self.waiting { WAITING } else { 0 }
             | if self.aside { ASIDE } else { 0 }
     }
 
@@ -158,7 +155,6 @@ impl Place {
             domain: domain.checked_sub(1).map(|domain| domain as u16),
             published: word & PUBLISHED != 0,
             credit: word & CREDIT != 0,
-            waiting: word & WAITING != 0,
             aside: word & ASIDE != 0,
         }
     }
@@ -188,8 +184,8 @@ impl Header {
         self.vtable.task_offset.is_some()
     }
 
-    /// Acquire, and Release: a waiter that finds it at the head of its lane may run it, and sees
-    /// then what the one before has written. For all else publication is the order.
+    /// Acquire, and Release: a waiter that finds it fit to run may do so, and sees what whoever made
+    /// it so has written. For all else publication is the order.
     #[inline]
     pub(crate) fn place(&self) -> Place {
         Place::unpack(self.place.load(Acquire))
@@ -211,27 +207,38 @@ impl Header {
         place & CREDIT != 0
     }
 
-    /// Relaxed, both: written before publication, which orders it, and at the exit, see there.
+    #[inline]
     pub(crate) fn bond(&self) -> Bond {
-        Bond::unpack(self.bond.load(Relaxed))
+        self.bond.load()
     }
 
-    pub(crate) fn set_bond(&self, bond: Bond) {
-        self.bond.store(bond.pack(), Relaxed);
+    pub(crate) fn bond_word(&self) -> &BondWord {
+        &self.bond
     }
 
     /// Tells the home, if the token is bound, that it has exited: its body and arguments are gone.
+    /// For whoever ran it, or was refused to.
     ///
-    /// Unbinds it before: it resolves only later, and a wait for it in the next body of its lane, or
-    /// of another key that has its entry by then, must not be taken for one that can never end.
+    /// Unbinds it before: it may resolve only later, and a wait for it in the next body of its lane,
+    /// or of another key that has its entry by then, must not be taken for one that can never end.
     /// Whoever has the lane or the entry after it sees that, as the home's release is ordered.
     #[inline(always)]
     pub(crate) fn exited(&self, home: &Arc<dyn Home>) {
-        let bond = self.bond();
+        let bond = self.bond.take();
         if !bond.is_none() {
-            self.set_bond(Bond::NONE);
             home.exited(self.operation, bond);
         }
+    }
+
+    /// The scheduler that is to hear of it if the caller ends the token before its start.
+    ///
+    /// To be asked for before the claim: as long as the token has not resolved its scheduler lives,
+    /// and no other one has its number. If the claim is lost, what was found means nothing.
+    pub(crate) fn visit_keeper(&self) -> Option<Visit> {
+        if self.bond().is_none() || self.state.load().resolved() {
+            return None;
+        }
+        Visit::to(self.place().gate)
     }
 
     /// The link of the list that the runnable is in; only for the runnable's owner.
@@ -377,7 +384,7 @@ fn new_cell<B, R, A>(
             vtable,
             id: TokenId::next(),
             operation,
-            bond: AtomicU64::new(0),
+            bond: BondWord::new(),
             extras: AtomicPtr::new(ptr::null_mut()),
             waker: UnsafeCell::new(None),
             stage: UnsafeCell::new(()),

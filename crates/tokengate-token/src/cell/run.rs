@@ -41,6 +41,7 @@ where
     }
     // SAFETY: the start was claimed (and obligation 2).
     let Some(returned) = (unsafe { call_body::<F, T, E>(cell, home, present) }) else {
+        header.exited(home);
         // SAFETY: the half is ours (obligation 1); the body is gone.
         unsafe { release(cell) };
         return Ran::Dropped;
@@ -72,6 +73,7 @@ where
     }
     // SAFETY: the start was claimed (and obligation 2).
     let Some(returned) = (unsafe { call_body::<F, T, E>(cell, home, present) }) else {
+        header.exited(home);
         return Ran::Dropped;
     };
     // SAFETY: the body was moved out; `complete_watched` does not release, and nothing else does.
@@ -135,7 +137,7 @@ pub(super) unsafe fn refuse(cell: NonNull<Header>, home: &Arc<dyn Home>, started
     };
     // Nothing, if it was killed meanwhile: then it is refused all the same.
     // SAFETY: as the caller says.
-    drop(unsafe { kill::claim(cell, Ending::Killed(reason)) });
+    drop(unsafe { kill::claim_as_owner(cell, Ending::Killed(reason), State::kill) });
     true
 }
 

@@ -19,7 +19,7 @@ use crate::state::{State, Suspend};
 use crate::sync::UnsafeCell;
 use crate::sync::atomic::AtomicUsize;
 use crate::sync::atomic::Ordering::{AcqRel, Relaxed};
-use crate::{contain, context};
+use crate::{Bond, contain, context};
 
 /// What an async cell has beside the stage.
 pub(super) struct Task {
@@ -79,8 +79,7 @@ where
     if started {
         if !header.state.resume() {
             // SAFETY: a runnable of a started body owns the future.
-            unsafe { drop_future(cell) };
-            return Ran::Dropped;
+            return unsafe { drop_at_home(cell, home) };
         }
     } else if !header.state.start() {
         // SAFETY: the execution's reference is given up with the half (obligation 1).
@@ -111,8 +110,7 @@ where
     };
     let Some(polled) = polled else {
         // SAFETY: the half and the future are ours, and the token was killed.
-        unsafe { drop_future(cell) };
-        return Ran::Dropped;
+        return unsafe { drop_at_home(cell, home) };
     };
     let returned = match polled {
         // SAFETY: the half and the future are ours.
@@ -168,21 +166,37 @@ unsafe fn suspend(cell: NonNull<Header>, home: &Arc<dyn Home>, present: Option<&
         Suspend::Suspended => Ran::Suspended,
         // SAFETY: the half is still ours.
         Suspend::Again => Ran::Again(unsafe { Runnable::from_raw(cell) }),
-        Suspend::Killed => {
-            // SAFETY: the half and the future are still ours.
-            unsafe { drop_future(cell) };
-            Ran::Dropped
-        }
+        // SAFETY: the half and the future are still ours.
+        Suspend::Killed => unsafe { drop_at_home(cell, home) },
     }
 }
 
-/// Drops the future of a token that was ended from outside, and lets go.
+/// Drops the future of a token that was ended from outside, tells the home that it has exited, and
+/// lets go.
 ///
 /// # Safety
 ///
-/// The caller owns the runnable half of a started async body and gives it up.
+/// As [`drop_future`].
 #[expect(unsafe_code, reason = "owns the runnable half of a cell")]
-pub(super) unsafe fn drop_future(cell: NonNull<Header>) {
+unsafe fn drop_at_home(cell: NonNull<Header>, home: &Arc<dyn Home>) -> Ran {
+    // SAFETY: alive while the half is ours.
+    let operation = unsafe { cell.as_ref() }.operation;
+    // SAFETY: as the caller says.
+    let bond = unsafe { drop_future(cell) };
+    if !bond.is_none() {
+        home.exited(operation, bond);
+    }
+    Ran::Dropped
+}
+
+/// Drops the future of a token that was ended from outside, and lets go; what it was bound to.
+///
+/// # Safety
+///
+/// The caller owns the runnable half of a started async body, or has claimed its start, and gives it
+/// up.
+#[expect(unsafe_code, reason = "owns the runnable half of a cell")]
+pub(super) unsafe fn drop_future(cell: NonNull<Header>) -> Bond {
     // SAFETY: alive while the half is ours.
     let header = unsafe { cell.as_ref() };
     context::enter(cell, || {
@@ -191,8 +205,10 @@ pub(super) unsafe fn drop_future(cell: NonNull<Header>) {
     });
     // SAFETY: still ours.
     unsafe { leave_home(cell) };
+    let bond = header.bond.take();
     // SAFETY: the execution's reference is given up with the half.
     unsafe { drop_reference(cell) };
+    bond
 }
 
 /// Gives the seat back, if the body was ever suspended.
