@@ -15,7 +15,8 @@ use crate::cell::handle::Handle;
 use crate::cell::{self, Header};
 use crate::{Operation, Runnable, Token};
 
-/// What a token runs: one of [`Plain`], [`Fallible`], [`Async`], [`FallibleAsync`].
+/// What a token runs: one of [`Plain`], [`Fallible`], [`Async`], [`FallibleAsync`], or one of them
+/// [`Retried`](crate::Retried).
 ///
 /// Sealed: a further form would have to know the cell.
 pub trait Body: Send + 'static + sealed::Sealed {
@@ -31,7 +32,7 @@ pub trait Body: Send + 'static + sealed::Sealed {
     ) -> (Token<Self::Output, Self::Error>, Runnable);
 }
 
-mod sealed {
+pub(crate) mod sealed {
     pub trait Sealed {}
 }
 
@@ -59,7 +60,9 @@ pub fn create<B: Body>(
     unsafe_code,
     reason = "makes the one owner of a fresh cell's runnable half"
 )]
-fn halves<T, E>((handle, cell): (Handle<T, E>, NonNull<Header>)) -> (Token<T, E>, Runnable) {
+pub(crate) fn halves<T, E>(
+    (handle, cell): (Handle<T, E>, NonNull<Header>),
+) -> (Token<T, E>, Runnable) {
     // SAFETY: the cell is fresh, so its runnable half has no owner yet.
     let runnable = unsafe { Runnable::from_raw(cell) };
     (Token::new(handle), runnable)
@@ -67,7 +70,7 @@ fn halves<T, E>((handle, cell): (Handle<T, E>, NonNull<Header>)) -> (Token<T, E>
 
 /// A closure that gives a value: `Token<R>`.
 #[derive(Debug)]
-pub struct Plain<F>(F);
+pub struct Plain<F>(pub(crate) F);
 
 impl<F> Plain<F> {
     /// Wraps the closure.
@@ -95,7 +98,7 @@ where
 
 /// A closure that gives a `Result`: `Token<T, E>`.
 #[derive(Debug)]
-pub struct Fallible<F>(F);
+pub struct Fallible<F>(pub(crate) F);
 
 impl<F> Fallible<F> {
     /// Wraps the closure.
@@ -123,7 +126,7 @@ where
 
 /// A future that gives a value: `Token<R>`.
 #[derive(Debug)]
-pub struct Async<F>(F);
+pub struct Async<F>(pub(crate) F);
 
 impl<F> Async<F> {
     /// Wraps the future.
@@ -148,7 +151,7 @@ where
 
 /// A future that gives a `Result`: `Token<T, E>`.
 #[derive(Debug)]
-pub struct FallibleAsync<F>(F);
+pub struct FallibleAsync<F>(pub(crate) F);
 
 impl<F> FallibleAsync<F> {
     /// Wraps the future.

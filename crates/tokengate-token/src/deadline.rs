@@ -22,6 +22,8 @@ use crate::killer::Killer;
 /// ```
 pub struct Deadline {
     killer: Killer,
+    /// It was made in this attempt, or before it; later ones have deadlines of their own.
+    attempt: u32,
 }
 
 /// What a token is at when its time is over.
@@ -37,19 +39,19 @@ impl Deadline {
     pub(crate) fn of(cell: NonNull<Header>, header: &Header) -> Self {
         Self {
             killer: Killer::of(cell, header),
+            attempt: header.state().load().attempt(),
         }
     }
 
     /// The time for this phase is over; whether that ended the token.
     ///
     /// With `Waiting` only a token that has not started; its body is dropped here. With `Executing`
-    /// as [`Token::kill`](crate::Token::kill) does. Wakes the caller here: user code may run.
+    /// as [`Token::kill`](crate::Token::kill) does. Neither touches a token that is at another
+    /// attempt by now. Wakes the caller here: user code may run.
     pub fn pass(&self, phase: Phase) -> bool {
-        let claim = match phase {
-            Phase::Waiting => kill::claim_unstarted,
-            Phase::Executing => kill::claim,
-        };
-        self.killer.end(Ending::TimedOut(phase), claim)
+        let attempt = self.attempt;
+        let ending = Ending::TimedOut { phase, attempt };
+        self.killer.end(ending, kill::claim_in_attempt)
     }
 }
 

@@ -20,7 +20,7 @@ use crate::sync::{Mutex, MutexGuard};
 pub(crate) enum Ending {
     Killed(Cow<'static, str>),
     Rejected(RejectCause),
-    TimedOut(Phase),
+    TimedOut { phase: Phase, attempt: u32 },
 }
 
 /// What a scheduler notes with a token about time, in whatever units it uses.
@@ -51,7 +51,8 @@ pub(crate) struct Extras {
     ending: Mutex<Option<Ending>>,
     /// Made by the first `killer()` or `deadline()`.
     killer: OnceLock<Arc<KillerSlot>>,
-    /// Who hears of a failure that nobody reads; set before such a token resolves.
+    /// Who hears of a failure that nobody reads, and of a kill between two attempts; set before such
+    /// a token resolves or waits for its next attempt.
     home: OnceLock<Arc<dyn Home>>,
     times: StoredTimes,
 }

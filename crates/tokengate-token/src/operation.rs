@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use crate::Weight;
+use crate::{Retry, Weight};
 
 /// A guarded function as data: its label and how it is routed.
 ///
@@ -26,6 +26,7 @@ pub struct Operation {
     external_calls: Option<&'static [&'static str]>,
     timeout: Option<Duration>,
     ttl: Option<Duration>,
+    retry: Option<Retry>,
     /// See [`is_plain`](Self::is_plain).
     plain: bool,
 }
@@ -41,6 +42,7 @@ impl Operation {
             external_calls: None,
             timeout: None,
             ttl: None,
+            retry: None,
             plain: true,
         }
     }
@@ -103,6 +105,16 @@ impl Operation {
         self
     }
 
+    /// The same operation with bodies that run again when they fail.
+    ///
+    /// For those that can: see [`Retried`](crate::Retried). Any other body still runs once.
+    #[must_use]
+    pub const fn with_retry(mut self, retry: Retry) -> Self {
+        self.retry = Some(retry);
+        self.plain = false;
+        self
+    }
+
     /// The name that its keys count under: the sticky anchor, else the label.
     pub const fn key_scope(&self) -> &'static str {
         match self.anchor {
@@ -121,7 +133,7 @@ impl Operation {
         self.external_calls
     }
 
-    /// Whether it has neither lanes, nor chains, nor limits: one look for a scheduler that asks for
+    /// Whether it has neither lanes, nor chains, nor limits, nor retries: one look for a scheduler that asks for
     /// all of them.
     #[inline]
     pub const fn is_plain(&self) -> bool {
@@ -136,5 +148,10 @@ impl Operation {
     /// The longest wait of a token for its start, if there is a limit.
     pub const fn ttl(&self) -> Option<Duration> {
         self.ttl
+    }
+
+    /// How bodies that fail run again, if they do.
+    pub const fn retry(&self) -> Option<Retry> {
+        self.retry
     }
 }

@@ -29,7 +29,7 @@ pub struct Runnable {
 }
 
 /// What came of a [`Runnable::run`].
-#[must_use = "`Again` holds the runnable: dropping it kills the token"]
+#[must_use = "`Again` and `Retry` hold the runnable: dropping it kills the token"]
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Ran {
@@ -50,6 +50,9 @@ pub enum Ran {
     Suspended,
     /// An async body was woken while it was polled: run it again when it is its turn.
     Again(Runnable),
+    /// The body failed, and its operation's [`Retry`](crate::Retry) lets it run again: wait as that says,
+    /// then run this. Until then the token has not started.
+    Retry(Runnable),
 }
 
 impl Ran {
@@ -102,6 +105,24 @@ pub trait Home: Send + Sync + 'static {
     fn refuses(&self, token: &TokenView, started: bool) -> Option<Cow<'static, str>> {
         let _ = (token, started);
         None
+    }
+
+    /// An attempt of a body that can run again has ended; whether there may be another one.
+    ///
+    /// Called for each, also for those that succeed: `again` says that this one has failed, and that
+    /// the policy of its operation allows another.
+    fn attempted(&self, operation: &'static Operation, attempt: u32, again: bool) -> bool {
+        let _ = (operation, attempt);
+        again
+    }
+
+    /// A token was ended between two attempts: its runnable, which [`Ran::Retry`] gave, may wait
+    /// somewhere, and should be run now. It is a tombstone.
+    ///
+    /// Called by whoever ended it. May come before the runnable was put anywhere: look whether it
+    /// [has ended](Runnable::has_ended) before it waits.
+    fn ended_between_attempts(&self, token: &TokenView) {
+        let _ = token;
     }
 
     /// A token failed or panicked, and its handle was dropped without reading that.
@@ -292,6 +313,11 @@ impl Runnable {
     /// Who the token is, and what it is bound to.
     pub fn view(&self) -> TokenView {
         TokenView::of(self.header())
+    }
+
+    /// The number of the attempt that runs or comes next, counted from 1.
+    pub fn attempt(&self) -> u32 {
+        self.header().state().load().attempt()
     }
 
     /// Where the token is, as last set.

@@ -20,7 +20,14 @@ const WAKER: u32 = 1 << 4;
 const CLOSED: u32 = 1 << 5;
 const RELEASED: u32 = 1 << 6;
 const BUSY: u32 = 1 << 7;
-const OUTCOME_SHIFT: u32 = 8;
+/// How often the body is to run again: between the flags and the outcome, which stands alone at the
+/// top so that it needs no mask.
+const ATTEMPT: u32 = 1 << 8;
+const ATTEMPTS_MASK: u32 = !(ATTEMPT - 1) & !(u32::MAX << OUTCOME_SHIFT);
+const OUTCOME_SHIFT: u32 = 29;
+
+/// The most attempts that the word can count.
+pub(crate) const MAX_ATTEMPTS: u32 = ATTEMPTS_MASK / ATTEMPT;
 
 /// How a token ended; decides what the result slot holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +67,11 @@ impl Snapshot {
 
     pub(crate) fn waker_registered(self) -> bool {
         self.0 & WAKER != 0
+    }
+
+    /// The number of the attempt that runs or comes next, or was the last one; counted from 1.
+    pub(crate) fn attempt(self) -> u32 {
+        (self.0 & ATTEMPTS_MASK) / ATTEMPT + 1
     }
 
     pub(crate) fn outcome(self) -> Option<Outcome> {
@@ -184,9 +196,13 @@ impl State {
     }
 
     fn kill_unless(&self, any_of: u32, outcome: Outcome) -> Kill {
+        self.kill_if(|now| now & any_of == 0, outcome)
+    }
+
+    fn kill_if(&self, may: impl Fn(u32) -> bool, outcome: Outcome) -> Kill {
         let changed = self.change(|now| {
             // No wake-up succeeds after this, so a suspended body has no runnable but the killer's.
-            (now & any_of == 0).then_some(now | RESOLVED | BUSY | bits(outcome))
+            may(now).then_some(now | RESOLVED | BUSY | bits(outcome))
         });
         match changed {
             Err(_) => Kill::Lost,
@@ -205,15 +221,19 @@ impl State {
 
     /// As [`kill`](Self::kill), but loses against a start too.
     pub(crate) fn kill_unstarted(&self, outcome: Outcome) -> Kill {
-        let changed = self.change(|now| {
-            (now & (STARTED | RESOLVED) == 0).then_some(now | RESOLVED | BUSY | bits(outcome))
-        });
-        match changed {
-            Err(_) => Kill::Lost,
-            Ok(before) => Kill::Unstarted {
-                waker: before & WAKER != 0,
-            },
-        }
+        self.kill_unless(RESOLVED | STARTED, outcome)
+    }
+
+    /// As [`kill`](Self::kill), but loses against the retry that ends this attempt.
+    pub(crate) fn kill_attempt(&self, attempt: u32, outcome: Outcome) -> Kill {
+        let is_in = |now| Snapshot(now).attempt() == attempt;
+        self.kill_if(|now| now & RESOLVED == 0 && is_in(now), outcome)
+    }
+
+    /// As [`kill_attempt`](Self::kill_attempt), but loses against the start of this attempt too.
+    pub(crate) fn kill_unstarted_attempt(&self, attempt: u32, outcome: Outcome) -> Kill {
+        let is_in = |now| Snapshot(now).attempt() == attempt;
+        self.kill_if(|now| now & (RESOLVED | STARTED) == 0 && is_in(now), outcome)
     }
 
     /// The killer is done with the cell; `true` if it has to free it.
@@ -284,6 +304,19 @@ impl State {
             (now & (RESOLVED | SCHEDULED) == 0 && now & STARTED != 0).then_some(now | SCHEDULED)
         });
         matches!(changed, Ok(before) if before & RUNNING == 0)
+    }
+
+    /// The attempt has failed, and the body is to run again; `false` if it was killed meanwhile: then
+    /// the runner drops the body.
+    #[must_use]
+    pub(crate) fn retry(&self) -> bool {
+        self.change(|now| {
+            debug_assert!(now & ATTEMPTS_MASK != ATTEMPTS_MASK, "attempts are bounded");
+            // A wake-up during the attempt was for what has failed.
+            let between = (now & !(STARTED | RUNNING | SCHEDULED)) + ATTEMPT;
+            (now & RESOLVED == 0).then_some(between)
+        })
+        .is_ok()
     }
 
     /// Applies `next` until it holds or refuses; gives the value before.

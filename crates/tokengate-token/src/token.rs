@@ -72,7 +72,8 @@ pub struct Token<T, E = Infallible> {
 pub enum TokenState {
     /// Made, and not yet posted: its batch is still open.
     Created,
-    /// In the lane of its key, behind others; or set aside by a worker, as it may not start yet.
+    /// In the lane of its key, behind others; or set aside by a worker, as it may not start
+    /// yet; or it has failed, and its next attempt is not due yet.
     Waiting,
     /// In the mailbox of a core, or with a worker that has not started it.
     Admitted,
@@ -108,6 +109,8 @@ pub struct Status {
     pub state: TokenState,
     /// The index of its domain, counted from 0; none before it was routed.
     pub domain: Option<usize>,
+    /// The number of the attempt that runs or comes next, or was the last one; counted from 1.
+    pub attempt: u32,
 }
 
 impl<T, E> Token<T, E> {
@@ -147,11 +150,12 @@ impl<T, E> Token<T, E> {
         }
     }
 
-    /// State and domain of the token.
+    /// State, domain and attempt of the token.
     pub fn status(&self) -> Status {
         Status {
             state: self.state(),
             domain: self.handle.header().place().domain.map(usize::from),
+            attempt: self.handle.header().state().load().attempt(),
         }
     }
 
@@ -280,9 +284,9 @@ impl<T, E> Token<T, E> {
             Taken::Ended(Ending::Rejected(cause)) => {
                 Err(TokenError::Rejected(Rejection::new(self.label(), cause)))
             }
-            Taken::Ended(Ending::TimedOut(phase)) => Err(TokenError::TimedOut {
+            Taken::Ended(Ending::TimedOut { phase, attempt }) => Err(TokenError::TimedOut {
                 phase,
-                attempt: 1,
+                attempt,
                 operation: self.label(),
             }),
         }

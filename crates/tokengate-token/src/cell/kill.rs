@@ -8,11 +8,11 @@
 use std::ptr::NonNull;
 
 use super::{Header, free_cell, run, task};
-use crate::Bond;
 use crate::extras::Ending;
 use crate::keeper::Visit;
 use crate::runnable::Runnable;
 use crate::state::{Kill, Outcome, State};
+use crate::{Bond, Phase, TokenView};
 
 /// What came of a claim. If it won the clean-up is to be done, at the latest when this is dropped.
 #[must_use]
@@ -46,15 +46,22 @@ pub(crate) unsafe fn claim_suspended(cell: NonNull<Header>, ending: Ending) -> C
     unsafe { claim_from_outside(cell, ending, State::kill_suspended) }
 }
 
-/// As [`claim`], for a token that has not started.
+/// As [`claim`], for a time limit: of the attempt, and in the phase, that the ending says.
 ///
 /// # Safety
 ///
 /// As [`claim`].
 #[expect(unsafe_code, reason = "reads through the cell pointer")]
-pub(crate) unsafe fn claim_unstarted(cell: NonNull<Header>, ending: Ending) -> Claim {
+pub(crate) unsafe fn claim_in_attempt(cell: NonNull<Header>, ending: Ending) -> Claim {
+    let Ending::TimedOut { phase, attempt } = ending else {
+        unreachable!("only time limits are for one attempt");
+    };
+    let kill = |state: &State, outcome| match phase {
+        Phase::Waiting => state.kill_unstarted_attempt(attempt, outcome),
+        Phase::Executing => state.kill_attempt(attempt, outcome),
+    };
     // SAFETY: as the caller says.
-    unsafe { claim_from_outside(cell, ending, State::kill_unstarted) }
+    unsafe { claim_from_outside(cell, ending, kill) }
 }
 
 /// As [`claim`], with the transition to use.
@@ -66,7 +73,7 @@ pub(crate) unsafe fn claim_unstarted(cell: NonNull<Header>, ending: Ending) -> C
 unsafe fn claim_from_outside(
     cell: NonNull<Header>,
     ending: Ending,
-    kill: fn(&State, Outcome) -> Kill,
+    kill: impl FnOnce(&State, Outcome) -> Kill,
 ) -> Claim {
     // SAFETY: as the caller says.
     let visit = unsafe { cell.as_ref() }.visit_keeper();
@@ -106,7 +113,7 @@ pub(super) unsafe fn claim_as_owner(
 unsafe fn claim_by(
     cell: NonNull<Header>,
     ending: Ending,
-    kill: fn(&State, Outcome) -> Kill,
+    kill: impl FnOnce(&State, Outcome) -> Kill,
 ) -> Kill {
     // SAFETY: as the caller says.
     let header = unsafe { cell.as_ref() };
@@ -116,7 +123,7 @@ unsafe fn claim_by(
     let outcome = match ending {
         Ending::Killed(_) => Outcome::Killed,
         Ending::Rejected(_) => Outcome::Rejected,
-        Ending::TimedOut(_) => Outcome::TimedOut,
+        Ending::TimedOut { .. } => Outcome::TimedOut,
     };
     // The lock is held over claim and writing, so whoever sees the outcome finds the ending.
     let mut slot = header.extras().ending();
@@ -155,6 +162,7 @@ impl Drop for Claim {
                 if let Some(keeper) = &self.visit {
                     keeper.exited(header.bond.leave());
                 }
+                tell_who_waits(header);
             }
             Kill::Suspended { .. } => {
                 // SAFETY: suspended means async, and the execution's reference is still there.
@@ -172,6 +180,18 @@ impl Drop for Claim {
             unsafe { free_cell(self.cell) }
         }
     }
+}
+
+/// Tells the home of a token between two attempts, whose runnable waits somewhere.
+fn tell_who_waits(header: &Header) {
+    if header.state.load().attempt() == 1 {
+        return;
+    }
+    let home = header
+        .extras_if_any()
+        .and_then(|extras| extras.home().get());
+    let home = home.expect("set before the attempt was counted");
+    home.ended_between_attempts(&TokenView::of(header));
 }
 
 /// Ends a token whose runnable is given up without being run, unless its waiter has started it: then
@@ -203,7 +223,12 @@ pub(crate) unsafe fn abandon(cell: NonNull<Header>, ending: Ending) -> Bond {
     } else {
         header.bond.unlink()
     };
-    // SAFETY: the half is given up; the body is gone, or its claimer's.
-    unsafe { run::release_watched(cell) };
+    if header.is_async() {
+        // SAFETY: the half is given up; the body is gone, or its claimer's.
+        unsafe { task::let_go_unstarted(cell) };
+    } else {
+        // SAFETY: the same.
+        unsafe { run::release(cell) };
+    }
     bond
 }

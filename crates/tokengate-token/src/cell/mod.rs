@@ -1,12 +1,14 @@
 //! The cell: one allocation that holds header, body, result and the caller's waker.
 //!
 //! `create` makes one and gives its two halves: [`handle`] for the caller, [`run`] for whoever runs
-//! it; [`kill`] ends it from outside; [`task`] is the part that only async bodies have. The state
+//! it; [`kill`] ends it from outside; [`task`] is the part that only async bodies have, [`retry`] what
+//! bodies that can run again have in their place. The state
 //! word (`STATE.md`) says at each moment who may touch what; this file says where it is.
 //! It starts nothing and waits for nothing.
 
 pub(crate) mod handle;
 pub(crate) mod kill;
+pub(crate) mod retry;
 pub(crate) mod run;
 pub(crate) mod task;
 
@@ -63,7 +65,8 @@ pub(crate) type Run = unsafe fn(NonNull<Header>, &Arc<dyn Home>, Option<&Present
 pub(crate) struct VTable {
     /// Runs the body, or the next poll of it. Consumes the runnable half.
     pub(crate) run: Run,
-    /// Runs a sync body for its waiter, who owns the handle; none for async bodies.
+    /// Runs a sync body for its waiter, who owns the handle; none for async bodies, nor for those that
+    /// can run again.
     pub(crate) run_here: Option<Run>,
     /// Drops the body in place and contains its panic.
     drop_body: unsafe fn(NonNull<Header>),
@@ -111,7 +114,8 @@ pub struct Place {
     pub gate: u16,
     /// The domain's index, counted from 0; none before routing. At most [`Place::MAX_DOMAIN`].
     pub domain: Option<u16>,
-    /// Whether it was set aside: a worker took it, and may not start it yet.
+    /// Whether it was set aside: a worker took it, and may not start it yet, or its body has failed
+    /// and its next attempt is not due yet.
     pub aside: bool,
     /// Whether it was posted to a mailbox.
     pub published: bool,

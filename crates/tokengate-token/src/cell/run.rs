@@ -16,6 +16,9 @@ use crate::runnable::{Failure, FailureKind, Home, Ran};
 use crate::state::{Complete, Outcome, State};
 use crate::{contain, context};
 
+/// What a body gave: its result, or its panic.
+pub(super) type Returned<T, E> = Result<Result<T, E>, Box<dyn Any + Send>>;
+
 /// Runs a sync body. Consumes the runnable half.
 ///
 /// # Safety
@@ -92,7 +95,7 @@ unsafe fn call_body<F, T, E>(
     cell: NonNull<Header>,
     home: &Arc<dyn Home>,
     present: Option<&Present>,
-) -> Option<Result<Result<T, E>, Box<dyn Any + Send>>>
+) -> Option<Returned<T, E>>
 where
     F: FnOnce() -> Result<T, E>,
 {
@@ -156,7 +159,7 @@ pub(super) unsafe fn refuse(cell: NonNull<Header>, home: &Arc<dyn Home>, started
 #[expect(unsafe_code, reason = "writes the result and releases")]
 pub(super) unsafe fn finish<T, E>(
     cell: NonNull<Header>,
-    returned: Result<Result<T, E>, Box<dyn Any + Send>>,
+    returned: Returned<T, E>,
     home: &Arc<dyn Home>,
     complete: impl FnOnce(&State, Outcome) -> Complete,
     release: unsafe fn(NonNull<Header>),

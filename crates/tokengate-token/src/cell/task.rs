@@ -12,7 +12,8 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 use std::task::{Context, Poll, RawWaker, RawWakerVTable, Waker};
 
-use super::{Header, run};
+use super::Header;
+use super::run::{self, Returned};
 use crate::present::Present;
 use crate::runnable::{Home, Ran, Runnable, TaskRef};
 use crate::state::{State, Suspend};
@@ -58,6 +59,9 @@ unsafe fn task_of<'a>(cell: NonNull<Header>) -> &'a Task {
     unsafe { task.as_ref() }
 }
 
+/// Ends an async body whose future has returned or panicked.
+pub(super) type End<T, E> = unsafe fn(NonNull<Header>, Returned<T, E>, &Arc<dyn Home>) -> Ran;
+
 /// Polls an async body. Consumes the runnable half, unless it gives it back.
 ///
 /// # Safety
@@ -73,6 +77,26 @@ pub(super) unsafe fn run_async<F, T, E>(
 where
     F: Future<Output = Result<T, E>> + Send + 'static,
 {
+    // SAFETY: as the caller says.
+    unsafe { poll::<F, T, E>(cell, home, present, finish::<F, T, E>) }
+}
+
+/// As [`run_async`]; `end` ends a body whose future has returned or panicked.
+///
+/// # Safety
+///
+/// As [`run_async`], and those of `end`.
+#[inline(always)]
+#[expect(unsafe_code, reason = "owns the runnable half of a cell")]
+pub(super) unsafe fn poll<F, T, E>(
+    cell: NonNull<Header>,
+    home: &Arc<dyn Home>,
+    present: Option<&Present>,
+    end: End<T, E>,
+) -> Ran
+where
+    F: Future<Output = Result<T, E>> + Send + 'static,
+{
     // SAFETY: alive until the runnable half lets go (obligation 1); not used after that.
     let header = unsafe { cell.as_ref() };
     let started = header.state.load().started();
@@ -82,8 +106,8 @@ where
             return unsafe { drop_at_home(cell, home) };
         }
     } else if !header.state.start() {
-        // SAFETY: the execution's reference is given up with the half (obligation 1).
-        unsafe { drop_reference(cell) };
+        // SAFETY: the body is its claimer's, and the half is ours (obligation 1).
+        unsafe { let_go_unstarted(cell) };
         return Ran::Tombstone;
     }
     let future = run::stage_of::<Result<T, E>>(cell).cast::<F>();
@@ -118,6 +142,22 @@ where
         Ok(Poll::Ready(result)) => Ok(result),
         Err(panic) => Err(panic),
     };
+    // SAFETY: the start was claimed; the half and the future are ours.
+    unsafe { end(cell, returned, home) }
+}
+
+/// Ends an async body whose future has returned or panicked. For [`poll`].
+///
+/// # Safety
+///
+/// The caller has claimed the start of a cell that holds such a future, and owns the runnable half
+/// and the future and gives them up.
+#[expect(unsafe_code, reason = "owns the runnable half of a cell")]
+pub(super) unsafe fn finish<F, T, E>(
+    cell: NonNull<Header>,
+    returned: Returned<T, E>,
+    home: &Arc<dyn Home>,
+) -> Ran {
     context::enter(cell, || {
         // SAFETY: ours, and not polled again.
         unsafe { run::drop_body::<F, Result<T, E>>(cell) };
@@ -178,7 +218,7 @@ unsafe fn suspend(cell: NonNull<Header>, home: &Arc<dyn Home>, present: Option<&
 ///
 /// As [`drop_future`].
 #[expect(unsafe_code, reason = "owns the runnable half of a cell")]
-unsafe fn drop_at_home(cell: NonNull<Header>, home: &Arc<dyn Home>) -> Ran {
+pub(super) unsafe fn drop_at_home(cell: NonNull<Header>, home: &Arc<dyn Home>) -> Ran {
     // SAFETY: alive while the half is ours.
     let operation = unsafe { cell.as_ref() }.operation;
     // SAFETY: as the caller says.
@@ -209,6 +249,21 @@ pub(super) unsafe fn drop_future(cell: NonNull<Header>) -> Bond {
     // SAFETY: the execution's reference is given up with the half.
     unsafe { drop_reference(cell) };
     bond
+}
+
+/// Lets go of an async body that will not start any more.
+///
+/// # Safety
+///
+/// The caller owns the runnable half of an async body that has not started, or not again after an
+/// attempt, and gives it up; the body is gone, or its claimer's.
+#[expect(unsafe_code, reason = "owns the runnable half of a cell")]
+pub(super) unsafe fn let_go_unstarted(cell: NonNull<Header>) {
+    // An earlier attempt may have been suspended.
+    // SAFETY: the half is the caller's.
+    unsafe { leave_home(cell) };
+    // SAFETY: the execution's reference is given up with the half.
+    unsafe { drop_reference(cell) };
 }
 
 /// Gives the seat back, if the body was ever suspended.
