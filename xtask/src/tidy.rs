@@ -18,6 +18,7 @@ const UNSAFE_FILES: &[&str] = &[
     "crates/tokengate-token/src/cell/handle.rs",
     "crates/tokengate-token/src/cell/kill.rs",
     "crates/tokengate-token/src/cell/mod.rs",
+    "crates/tokengate-token/src/cell/retry.rs",
     "crates/tokengate-token/src/cell/run.rs",
     "crates/tokengate-token/src/cell/task.rs",
     "crates/tokengate-token/src/context.rs",

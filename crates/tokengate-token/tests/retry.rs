@@ -344,6 +344,26 @@ fn an_async_body_is_made_anew_for_each_attempt_and_suspends_in_each() {
 }
 
 #[test]
+fn a_wake_up_for_an_attempt_that_fails_is_not_one_for_the_next() {
+    let body = |attempt: Attempt| {
+        std::future::poll_fn(move |context| {
+            if attempt.number() == 2 {
+                return Poll::Pending;
+            }
+            context.waker().wake_by_ref();
+            Poll::Ready(Err::<(), _>("no"))
+        })
+    };
+    let (token, runnable) = create(&THRICE, Retried::fallible_future(body));
+    let queue = Queue::shared();
+    let home: Arc<dyn Home> = queue.clone();
+    assert!(matches!(fail_once(runnable).run(&home), Ran::Suspended));
+    assert_eq!(queue.len(), 0);
+    assert!(token.kill("not needed"));
+    queue.end();
+}
+
+#[test]
 fn an_async_body_that_is_killed_between_attempts_leaves_its_seat() {
     for dropped in [false, true] {
         let (queue, gate) = (Queue::shared(), Gate::shared());
@@ -372,7 +392,8 @@ fn an_async_body_that_is_killed_between_attempts_leaves_its_seat() {
             drop(runnable);
         } else {
             let seated = queue.seated().pop().expect("it has a seat");
-            assert!(seated.kill("not needed"));
+            // It is not being polled: a shutdown that leaves polls alone takes it too.
+            assert!(seated.kill_suspended("not needed"));
             assert!(matches!(runnable.run(&home), Ran::Tombstone));
         }
         assert_eq!((queue.left().len(), drops.count()), (1, 2));
