@@ -51,7 +51,7 @@ pub(crate) struct Domain {
     ended: AtomicBool,
     pub(crate) unparks: CachePadded<AtomicUsize>,
     pub(crate) anchors: Arc<Anchors>,
-    control: Arc<Control>,
+    pub(crate) control: Arc<Control>,
     hooks: Arc<Hooks>,
 }
 
@@ -349,6 +349,15 @@ impl Home for Domain {
 
     fn refuses(&self, token: &TokenView, started: bool) -> Option<Cow<'static, str>> {
         self.control.refuses(token, started, &self.anchors.chains)
+    }
+
+    fn attempted(&self, operation: &'static Operation, attempt: u32, again: bool) -> bool {
+        let retries = &self.control.retries;
+        retries.attempted(operation, attempt, again)
+    }
+
+    fn ended_between_attempts(&self, token: &TokenView) {
+        self.stop_backing_off(token.id);
     }
 
     fn exited(&self, _: &'static Operation, bond: Bond) {

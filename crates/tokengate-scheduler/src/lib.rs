@@ -54,6 +54,7 @@ pub mod model;
 mod on_worker;
 mod outsiders;
 mod pin;
+mod retry;
 mod router;
 mod sampling;
 mod scheduler;

@@ -156,6 +156,9 @@ impl OnWorker {
     /// Sets the alarm of a token with these times, which this worker runs next.
     #[cold]
     pub(crate) fn prepare(&self, times: Times, runnable: &Runnable) -> Times {
+        if runnable.has_started() {
+            return times;
+        }
         let prepared = self.set_alarm(times, || runnable.deadline());
         if runnable.is_async() && prepared != times {
             // For its next polls.

@@ -273,10 +273,14 @@ impl Shared {
             let outsiders = self.outsiders.none_inside();
             // What is deferred comes to a worker, which parks after it.
             let published = batches == OpenBatches::Left || self.unpublished() == 0;
+            let backing_off = &self.control.retries.backing_off;
+            let look = backing_off.look();
             let quiet = published
                 && outsiders.is_some()
+                && look.is_empty()
                 && all_quiet(&self.domains)
                 && self.control.pauses.len() == paused
+                && backing_off.look() == look
                 && self.outsiders.none_inside() == outsiders;
             if quiet || self.is_stopping() || !wait_until(listener, deadline) {
                 return DrainReport {

@@ -126,8 +126,10 @@ fn purge(shared: &Shared) {
     }
     let killed = shared.anchors.purge_lanes(SHUT_DOWN);
     shared.count_purged(killed);
-    for paused in shared.control.pauses.close() {
-        shared.count_purged(shared.anchors.kill(paused, SHUT_DOWN));
+    let paused = shared.control.pauses.close().into_iter();
+    let waiting = paused.chain(shared.control.retries.backing_off.take_all());
+    for runnable in waiting {
+        shared.count_purged(shared.anchors.kill(runnable, SHUT_DOWN));
     }
     for member in shared.members() {
         if let Some(next) = member.next_in_lane.take().pop_front() {

@@ -12,6 +12,7 @@ use tokengate_token::{Ran, Runnable};
 use crate::contain::contain;
 use crate::domain::{BATCH, SHUT_DOWN};
 use crate::on_worker::OnWorker;
+use crate::retry;
 use crate::sleep::Sleeper;
 use crate::thread;
 
@@ -200,8 +201,10 @@ impl Worker {
         let times = runnable.times().map(|times| on.prepare(times, &runnable));
         let ran = on.observe(times, || runnable.run_present(&on.home, &on.present));
         on.count(&ran);
-        if let Ran::Again(runnable) = ran {
-            on.home.post(runnable);
+        match ran {
+            Ran::Again(runnable) => on.home.post(runnable),
+            Ran::Retry(runnable) => retry::back_off(&on.shared, runnable),
+            _ => {}
         }
     }
 

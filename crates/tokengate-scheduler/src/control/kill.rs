@@ -192,19 +192,25 @@ impl Chain {
 }
 
 impl Shared {
-    /// Writes an order down, and lets it reach the tokens that are set aside.
+    /// Writes an order down, and lets it reach the tokens that are set aside or back off.
     fn order(&self, before: TokenId, write: impl FnOnce(&mut Orders)) {
         self.control.write(before, write);
         self.control_members();
-        let refused = |token: &Runnable| {
-            let view = token.view();
-            self.control
-                .refuses(&view, false, &self.anchors.chains)
-                .is_some()
-        };
+        let is_to_end = |token: &Runnable| self.is_to_end(token);
         let pauses = &self.control.pauses;
-        let refused = pauses.post_if(refused, |token| self.post_again(token));
+        let refused = pauses.post_if(is_to_end, |token| self.post_again(token));
         self.end_refused(refused);
+        let backing_off = &self.control.retries.backing_off;
+        let refused = backing_off.post_if(is_to_end, |token| self.post_again(token));
+        self.end_refused(refused);
+    }
+
+    /// Whether an order says that this token must not start.
+    pub(crate) fn is_to_end(&self, token: &Runnable) -> bool {
+        let refusal = self
+            .control
+            .refuses(&token.view(), false, &self.anchors.chains);
+        refusal.is_some()
     }
 
     /// Makes orders known to all workers, and ends the chosen ones that execute; how many.

@@ -19,6 +19,7 @@ use tokengate_token::{Runnable, TokenId, TokenView};
 
 use crate::domain::SHUT_DOWN;
 use crate::on_worker::OnWorker;
+use crate::retry::Retries;
 use crate::shared::Shared;
 use kill::Orders;
 pub(crate) use pause::Pauses;
@@ -31,6 +32,7 @@ pub(crate) struct Control {
     /// No order is for a token with this id or a greater one.
     ordered_before: AtomicU64,
     pub(crate) pauses: Pauses,
+    pub(crate) retries: Retries,
 }
 
 impl Control {

@@ -26,6 +26,11 @@ impl Shared {
             .take_all()
             .into_iter()
             .for_each(&mut end);
+        self.control
+            .retries
+            .backing_off
+            .take_all()
+            .for_each(&mut end);
         for domain in &self.domains {
             domain.purge_unstarted(&mut end);
         }

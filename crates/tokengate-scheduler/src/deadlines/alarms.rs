@@ -1,6 +1,7 @@
-//! The alarms of tokens whose time may run out, and the thread that gives them.
+//! The alarms of tokens whose time may run out, or whose next attempt comes, and the thread that gives
+//! them.
 //!
-//! Set and taken back by `mod.rs`. Keeps: an alarm that was taken back leaves nothing behind, so
+//! Set and taken back by `mod.rs`, and set by retries. Keeps: an alarm that was taken back leaves nothing behind, so
 //! tokens that end in time do not pile up; the thread is started by the first call with a limit,
 //! wakes when an alarm is due or was taken back, and ends with the gate. It rests on no async
 //! runtime: a limit holds whoever drives that. See `docs/decisions/0009-a-thread-for-alarms.md`.
@@ -12,7 +13,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use tokengate_token::{AlarmId, Deadline, Phase, Present, RejectCause};
+use tokengate_token::{AlarmId, Deadline, Phase, Present, RejectCause, TokenId};
 
 use crate::clock;
 use crate::contain::contain;
@@ -31,9 +32,17 @@ pub(crate) struct Alarms {
     cpus: Vec<usize>,
 }
 
+/// What an alarm is for.
+pub(crate) enum Alarm {
+    /// The time of a token for this phase is over.
+    Limit(Deadline, Phase),
+    /// The next attempt of this token is due, unless it has stopped to back off.
+    Retry(TokenId),
+}
+
 struct Queue {
     /// Those that are set, the next one first.
-    set: BTreeMap<AlarmId, (Deadline, Phase)>,
+    set: BTreeMap<AlarmId, Alarm>,
     last_number: u64,
     /// When the thread looks again by itself; 0 while it does, and before it is started.
     next_look: u64,
@@ -75,14 +84,9 @@ impl Alarms {
     }
 
     /// Sets an alarm for so many nanoseconds from now; none for a time that never comes.
-    pub(crate) fn set(
-        &self,
-        after: NonZeroU64,
-        phase: Phase,
-        deadline: impl FnOnce() -> Deadline,
-    ) -> Option<AlarmId> {
+    pub(crate) fn set(&self, after: NonZeroU64, alarm: impl FnOnce() -> Alarm) -> Option<AlarmId> {
         let due = clock::now_ns().checked_add(after.get())?;
-        let deadline = deadline();
+        let what = alarm();
         let mut queue = lock(&self.queue);
         if queue.closed {
             return None;
@@ -90,7 +94,7 @@ impl Alarms {
         queue.last_number += 1;
         let number = NonZeroU64::new(queue.last_number)?;
         let alarm = AlarmId { due, number };
-        queue.set.insert(alarm, (deadline, phase));
+        queue.set.insert(alarm, what);
         if due < queue.next_look {
             // Once is enough: it looks at all of them then.
             queue.next_look = 0;
@@ -137,16 +141,19 @@ impl Alarms {
     }
 
     /// Gives alarms until it is closed.
-    fn give(&self) {
+    fn give(&self, gate: &Shared) {
         let mut queue = lock(&self.queue);
         while !queue.closed {
             let now = clock::now_ns();
             let next = match queue.set.first_entry() {
                 Some(first) if first.key().due <= now => {
-                    let (deadline, phase) = first.remove();
+                    let alarm = first.remove();
                     drop(queue);
                     // Drops a body, or wakes a caller: user code, without the lock.
-                    contain(|| deadline.pass(phase));
+                    contain(|| match alarm {
+                        Alarm::Limit(deadline, phase) => drop(deadline.pass(phase)),
+                        Alarm::Retry(id) => gate.retry_now(id),
+                    });
                     queue = lock(&self.queue);
                     continue;
                 }
@@ -185,7 +192,7 @@ fn run(gate: &Arc<Shared>) {
         shared: gate.clone(),
     };
     let entered = handle.enter();
-    alarms.give();
+    alarms.give(gate);
     drop(entered);
     member.end();
     lock(&alarms.queue).running = false;

@@ -16,7 +16,7 @@ use crate::handle::Call;
 use crate::on_worker::OnWorker;
 use crate::shared::Shared;
 
-pub(crate) use alarms::Alarms;
+pub(crate) use alarms::{Alarm, Alarms};
 
 /// The limits of a call, or the default ones of a gate; in nanoseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -70,7 +70,7 @@ impl TimeLimits {
 }
 
 /// Beyond some 584 years a limit is none: no alarm goes off so late. No time at all is the least.
-const fn nanoseconds(limit: Duration) -> NonZeroU64 {
+pub(crate) const fn nanoseconds(limit: Duration) -> NonZeroU64 {
     let nanoseconds = limit.as_nanos();
     if nanoseconds > u64::MAX as u128 {
         return NonZeroU64::MAX;
@@ -95,12 +95,11 @@ pub(crate) fn apply(
     let limits = call.limits.or(own).or(gate.default_limits);
     gate.alarms.start(gate)?;
     let alarm = limits.ttl.and_then(|ttl| {
-        let deadline = || runnable.deadline();
-        gate.alarms.set(ttl, Phase::Waiting, deadline)
+        let alarm = || Alarm::Limit(runnable.deadline(), Phase::Waiting);
+        gate.alarms.set(ttl, alarm)
     });
     runnable.set_times(Times {
-        // Always one, which says that the body has not been started.
-        timeout: Some(limits.timeout.unwrap_or(NonZeroU64::MAX)),
+        timeout: limits.timeout,
         alarm,
         ..runnable.times().unwrap_or_default()
     });
@@ -108,24 +107,19 @@ pub(crate) fn apply(
 }
 
 impl OnWorker {
-    /// A token is about to be run: if for the first time, the alarm for its execution takes the
-    /// place of the one for its wait.
+    /// A token is about to be started: the alarm for its execution takes the place of the one for its
+    /// wait. Once for each attempt.
     ///
     /// What lies between this and the start counts as execution: no alarm is set for a body whose
     /// start was not tried, and none is missing for one that has started.
     pub(crate) fn set_alarm(&self, times: Times, deadline: impl FnOnce() -> Deadline) -> Times {
-        let Some(timeout) = times.timeout else {
-            return times;
-        };
         let alarms = &self.shared.alarms;
         if let Some(alarm) = times.alarm {
             alarms.take_back(alarm);
         }
-        Times {
-            timeout: None,
-            alarm: alarms.set(timeout, Phase::Executing, deadline),
-            ..times
-        }
+        let limit = || Alarm::Limit(deadline(), Phase::Executing);
+        let alarm = times.timeout.and_then(|timeout| alarms.set(timeout, limit));
+        Times { alarm, ..times }
     }
 
     /// This came of a token with these times: its alarm is not needed any more, unless it goes on.
