@@ -18,6 +18,7 @@ use crate::args::Arguments;
 use crate::attributes::{Attributes, On, quiet};
 use crate::function::Function;
 use crate::key::{key, local};
+use crate::retry;
 use crate::validate::Call;
 
 /// Lints that would tell the user to write what the attribute forbids, or what stands on the function already.
@@ -111,6 +112,12 @@ fn sides(private: &Path, result: &Type, fallible: bool) -> (TokenStream, TokenSt
     (side(format_ident!("Ok")), side(format_ident!("Error")))
 }
 
+/// The duration as an expression.
+pub(crate) fn duration(private: &Path, duration: Duration) -> TokenStream {
+    let (seconds, nanoseconds) = (duration.as_secs(), duration.subsec_nanos());
+    quote!(#private::Duration::new(#seconds, #nanoseconds))
+}
+
 /// `tokens` as if they stood where `place` stands, so that the compiler points there; names resolve as before.
 pub(crate) fn located(tokens: TokenStream, place: &impl Spanned) -> TokenStream {
     let place = place.span();
@@ -155,13 +162,14 @@ impl Items<'_> {
         let calls = calls.map(|labels| quote!(.with_external_calls(&[#(#labels),*])));
         let timeout = self.limit("with_timeout", tags.timeout);
         let ttl = self.limit("with_ttl", tags.ttl);
+        let retry = tags.retry.as_ref().map(|retry| retry.policy(private));
         let quiet = quiet(&["dead_code", "unreachable_pub"]);
         quote! {
             /// The static descriptor of the operation.
             #quiet
             #visibility fn operation() -> &'static #private::Operation {
                 static OPERATION: #private::Operation =
-                    #private::Operation::new(#label).with_weight(#private::Weight::#weight) #anchor #serial #calls #timeout #ttl;
+                    #private::Operation::new(#label).with_weight(#private::Weight::#weight) #anchor #serial #calls #timeout #ttl #retry;
                 &OPERATION
             }
         }
@@ -169,9 +177,9 @@ impl Items<'_> {
 
     /// The call that gives the operation a limit, if there is one.
     fn limit(&self, with: &str, limit: Option<Duration>) -> Option<TokenStream> {
-        let (private, with) = (&self.private, format_ident!("{with}"));
-        let (seconds, nanoseconds) = limit.map(|limit| (limit.as_secs(), limit.subsec_nanos()))?;
-        Some(quote!(.#with(#private::Duration::new(#seconds, #nanoseconds))))
+        let with = format_ident!("{with}");
+        let limit = duration(&self.private, limit?);
+        Some(quote!(.#with(#limit)))
     }
 
     /// The user's function under another name: the only place where its code stands.
@@ -205,14 +213,18 @@ impl Items<'_> {
         let arguments = arguments.map(|ty| assertion(format_ident!("assert_argument"), ty));
         let result = assertion(format_ident!("assert_return"), &self.call.result);
         let run = self.path("run");
-        let body = match (&self.function.signature.asyncness, self.call.fallible) {
+        let once = match (&self.function.signature.asyncness, self.call.fallible) {
             (None, false) => quote!(#private::Plain::new(move || #run(#(#names),*))),
             (None, true) => quote!(#private::Fallible::new(move || #run(#(#names),*))),
             (Some(_), false) => quote!(#private::Async::new(#run(#(#names),*))),
             (Some(_), true) => quote!(#private::FallibleAsync::new(#run(#(#names),*))),
         };
+        let body = match &self.arguments.tags.retry {
+            Some(_) => retry::body(private, self.function, self.call, &run),
+            None => located(once, self.name),
+        };
         // The key comes first: the body takes the arguments away.
-        let (mut body, mut output) = (located(body, self.name), self.body_type());
+        let (mut body, mut output) = (body, self.body_type());
         if let Some(key) = key(private, &self.arguments.tags, self.function, self.call) {
             body = quote!((#key, #body));
             output = quote!((#private::Key, #output));

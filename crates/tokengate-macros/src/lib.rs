@@ -1,9 +1,9 @@
 //! The attribute `#[task_token_guard]`: turns a function into one whose call gives a token.
 //!
 //! The pipeline, a file for each step: `args.rs` and `tags.rs` read the attribute, `function.rs` the item, `validate.rs` checks
-//! both, `expand.rs` writes the items and `key.rs` their keys, `fallback.rs` those of a faulty function. Users reach the
-//! attribute through the runtime crate, which re-exports it. This crate depends on no runtime and knows of it only the names
-//! in `expand.rs` and `key.rs`.
+//! both, `expand.rs` writes the items, `key.rs` their keys and `retry.rs` bodies that run again, `fallback.rs` the items of a
+//! faulty function. Users reach the attribute through the runtime crate, which re-exports it. This crate depends on no
+//! runtime and knows of it only the names in `expand.rs`, `key.rs` and `retry.rs`.
 
 mod args;
 mod attributes;
@@ -15,6 +15,7 @@ mod faults;
 mod function;
 mod key;
 mod owned;
+mod retry;
 mod tags;
 #[cfg(test)]
 mod tests;
@@ -296,6 +297,40 @@ use quote::quote;
 ///     Err(TokenError::TimedOut { phase: Phase::Waiting, .. }) => println!("too late to matter"),
 ///     Err(other) => return Err(other.into()),
 /// }
+/// # Ok(())
+/// # }
+/// ```
+///
+/// ## `retry(attempts = 3, backoff = "100ms", jitter, on_panic)`
+///
+/// A body that returns an `Err` runs again, up to so many times in all: the token stays the same, with its key, chain and
+/// turn among `serial` calls, and resolves with what the last attempt gave. Only `attempts` must be there.
+///
+/// * `backoff` is the pause before the second attempt, 100 ms without it; it doubles from one attempt to the next, up to a
+///   minute. Written as `timeout` is; `"0ms"` is no pause. A call that waits holds no worker.
+/// * `jitter` draws each pause at random, from nothing to its whole length, so that calls which failed together do not
+///   come back together.
+/// * `on_panic` has a panic count as a failure. A function that returns no `Result` needs it.
+///
+/// The arguments are cloned for each attempt but the last, so they are `Clone`. `timeout` limits one attempt, `ttl` the
+/// wait for the first; a call that is killed or out of time is not retried. Each operation has a *budget* in each gate: a
+/// reserve of 100 retries, filled again by one for every five calls. When it is empty a failure is final at once, so that
+/// retries do not multiply the load on what has failed.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use std::sync::atomic::{AtomicU32, Ordering};
+/// # use tokengate::task_token_guard;
+/// #[task_token_guard(operation_type = "connect", tags(retry(attempts = 3, backoff = "1ms", jitter)))]
+/// fn connect(tries: Arc<AtomicU32>) -> Result<u32, &'static str> {
+///     match tries.fetch_add(1, Ordering::Relaxed) {
+///         0 => Err("refused"),
+///         tries => Ok(tries),
+///     }
+/// }
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// assert_eq!(connect(Arc::default()).get()?, 1);
 /// # Ok(())
 /// # }
 /// ```

@@ -12,6 +12,7 @@ use syn::{Error, Expr, Ident, LitStr};
 use crate::duration::duration;
 use crate::entry::{Entry, Row, Table};
 use crate::faults::Faults;
+use crate::retry::Retry;
 
 /// The values of all tags.
 #[derive(Default)]
@@ -31,6 +32,8 @@ pub(crate) struct Tags {
     pub(crate) timeout: Option<Duration>,
     /// The longest wait of a call for its start.
     pub(crate) ttl: Option<Duration>,
+    /// Bodies that fail run again.
+    pub(crate) retry: Option<Retry>,
     /// The return type is a `Result` under another name; the user's token.
     pub(crate) fallible: Option<Ident>,
 }
@@ -134,6 +137,11 @@ const TAGS: Table<Tags> = Table {
                 tags.ttl = Some(duration(entry)?);
                 Ok(())
             },
+        },
+        Row {
+            name: "retry",
+            usage: r#"`retry(attempts = 3, backoff = "100ms", jitter, on_panic)`"#,
+            read: |entry, tags| Retry::read(entry, &mut tags.retry),
         },
         Row {
             name: "fallible",

@@ -37,6 +37,9 @@ pub(crate) fn check_arguments(arguments: &Arguments, function: &Function, faults
         faults.at(flag, message);
     }
     check_key(&arguments.tags, faults);
+    if let Some(retry) = &arguments.tags.retry {
+        retry.check(is_fallible(&function.result(), arguments), faults);
+    }
 }
 
 /// Checks that the tags about the sticky key agree.

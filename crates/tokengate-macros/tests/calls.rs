@@ -6,10 +6,10 @@ mod mock;
 
 use std::io;
 use std::num::ParseIntError;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
-use mock::__private::{Infallible, Operation, Token, Weight};
+use mock::__private::{Infallible, Operation, Retry, Token, Weight};
 use std::time::Duration;
 
 use tokengate_macros::task_token_guard;
@@ -60,6 +60,52 @@ fn the_operation_has_the_limits_of_the_attribute() {
         (Some(seconds(180)), Some(seconds(7_200))),
     ];
     assert_eq!(limits, expected);
+}
+
+#[test]
+fn the_operation_has_the_retries_of_the_attribute() {
+    #[task_token_guard(operation_type = "a", tags(retry(attempts = 2)), crate = crate::mock)]
+    fn few() -> Result<(), ()> {
+        Ok(())
+    }
+    #[task_token_guard(operation_type = "b", tags(retry(jitter, backoff = "0ms", on_panic, attempts = 1_000,)), crate = crate::mock)]
+    fn many() {}
+
+    let of = |operation: &Operation| operation.retry;
+    assert_eq!(of(double(1).operation()), None);
+    assert_eq!(of(few().operation()), Some(Retry::new(2)));
+    let many = of(many().operation());
+    let expected = Retry::new(1_000)
+        .with_backoff(Duration::ZERO)
+        .with_jitter()
+        .on_panic();
+    assert_eq!(many, Some(expected));
+}
+
+#[test]
+fn a_body_that_runs_again_has_clones_of_its_arguments_but_the_last_time() {
+    #[task_token_guard(operation_type = "a", tags(retry(attempts = 3)), crate = crate::mock)]
+    fn owners(owned: Arc<()>, mut seen: Arc<Mutex<Vec<usize>>>) -> Result<(), usize> {
+        let owners = Arc::strong_count(&owned);
+        let noted = &mut seen;
+        noted.lock().unwrap().push(owners);
+        Err(owners)
+    }
+    #[task_token_guard(operation_type = "b", tags(sticky, key(seen), retry(attempts = 3)), crate = crate::mock)]
+    async fn later<T: Send + Sync + 'static>(owned: Arc<T>, seen: u8) -> Result<u8, usize> {
+        match Arc::strong_count(&owned) {
+            2 => Ok(seen),
+            owners => Err(owners),
+        }
+    }
+
+    let (owned, seen) = (Arc::new(()), Arc::default());
+    // The test's, the kept one, and the attempt's; the last attempt has the kept one.
+    assert_eq!(owners(owned.clone(), Arc::clone(&seen)).get(), Err(2));
+    assert_eq!(*seen.lock().unwrap(), [3, 3, 2]);
+    assert_eq!(later(owned.clone(), 7).get(), Ok(7));
+    assert_eq!(later::request(owned.clone(), 8).submit().get(), Ok(8));
+    assert_eq!(owners::run(owned, seen), Err(1));
 }
 
 #[test]

@@ -4,7 +4,8 @@ pub use std::convert::Infallible;
 pub use std::time::Duration;
 
 pub use tokengate_scheduler::{
-    Async, Body, Fallible, FallibleAsync, IsResult, Key, KeyHasher, Operation, Plain, Token, Weight,
+    Async, Body, Fallible, FallibleAsync, IsResult, Key, KeyHasher, Operation, Plain, Retried,
+    Retry, Token, Weight,
 };
 
 pub use crate::request::Request;
@@ -42,6 +43,42 @@ impl<T: Send + 'static> Returned for T {}
 )]
 pub trait KeyPart: Hash {}
 impl<T: Hash + ?Sized> KeyPart for T {}
+
+/// An argument of a guarded function that is retried.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be an argument of a guarded function that is retried",
+    label = "not `Clone`",
+    note = "each attempt but the last takes a clone of the arguments: derive `Clone`, pass an `Arc` of \
+            it, or remove the tag `retry(..)`"
+)]
+pub trait Repeated: Clone {}
+impl<T: Clone> Repeated for T {}
+
+/// What clones an argument for one attempt; fails to compile, at the type, if nothing does.
+#[inline]
+pub const fn again<T: Repeated>() -> fn(&T) -> T {
+    T::clone
+}
+
+/// The arguments of a call that may run again, until its last attempt takes them.
+pub struct Arguments<A>(Option<A>);
+
+impl<A> Arguments<A> {
+    /// Keeps them.
+    pub const fn new(arguments: A) -> Self {
+        Self(Some(arguments))
+    }
+
+    /// For an attempt that another one may follow.
+    pub fn get(&self) -> &A {
+        self.0.as_ref().expect("kept until the last attempt")
+    }
+
+    /// For the last attempt.
+    pub fn take(&mut self) -> A {
+        self.0.take().expect("there is one last attempt")
+    }
+}
 
 /// Feeds a part of a key to its hasher.
 #[inline]

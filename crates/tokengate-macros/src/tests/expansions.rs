@@ -31,6 +31,15 @@ fn a_lead_with_keys() {
 }
 
 #[test]
+fn a_function_that_is_retried() {
+    expands(
+        r#"operation_type = "send", tags(retry(attempts = 3, backoff = "20ms", jitter))"#,
+        "async fn send(to: String, mut text: String) -> Result<(), Bounced> { mail(to, text).await }",
+        include_str!("retried.expanded"),
+    );
+}
+
+#[test]
 fn a_generic_async_fallible_function_with_attributes_and_another_runtime() {
     expands(
         r#"operation_type = "fetch", crate = crate::mock"#,

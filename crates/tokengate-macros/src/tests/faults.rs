@@ -115,11 +115,11 @@ fn unknown_tags_are_named_with_the_valid_ones() {
     attributes_tell(&[
         (
             r#"operation_type = "op", tags(wieght = "light")"#,
-            r#"`wieght` is not a tag: did you mean `weight`? valid are `weight = "heavy"`, `"medium"` or `"light"`; the flag `sticky` without a value; `sticky_anchor = "name"`; `key(a, b.id)`; the flag `serial` without a value; `external_calls = ["child_op", ..]`; `timeout = "30s"`; `ttl = "5s"`; the flag `fallible` without a value"#,
+            r#"`wieght` is not a tag: did you mean `weight`? valid are `weight = "heavy"`, `"medium"` or `"light"`; the flag `sticky` without a value; `sticky_anchor = "name"`; `key(a, b.id)`; the flag `serial` without a value; `external_calls = ["child_op", ..]`; `timeout = "30s"`; `ttl = "5s"`; `retry(attempts = 3, backoff = "100ms", jitter, on_panic)`; the flag `fallible` without a value"#,
         ),
         (
             r#"operation_type = "op", tags(colour = "light")"#,
-            r#"`colour` is not a tag: valid are `weight = "heavy"`, `"medium"` or `"light"`; the flag `sticky` without a value; `sticky_anchor = "name"`; `key(a, b.id)`; the flag `serial` without a value; `external_calls = ["child_op", ..]`; `timeout = "30s"`; `ttl = "5s"`; the flag `fallible` without a value"#,
+            r#"`colour` is not a tag: valid are `weight = "heavy"`, `"medium"` or `"light"`; the flag `sticky` without a value; `sticky_anchor = "name"`; `key(a, b.id)`; the flag `serial` without a value; `external_calls = ["child_op", ..]`; `timeout = "30s"`; `ttl = "5s"`; `retry(attempts = 3, backoff = "100ms", jitter, on_panic)`; the flag `fallible` without a value"#,
         ),
     ]);
 }
@@ -453,4 +453,70 @@ fn durations_are_numbers_with_a_unit() {
             r#"write `ttl = "5s"`"#,
         ),
     ]);
+}
+
+#[test]
+fn retries_say_how_often_and_of_what() {
+    let fallible = |retry: &str| {
+        messages(
+            &format!(r#"operation_type = "op", tags({retry})"#),
+            "fn f() -> Result<(), ()> {}",
+        )
+    };
+    let whole = r#"write `retry(attempts = 3, backoff = "100ms", jitter, on_panic)`"#;
+    for (retry, message) in [
+        ("retry", whole.to_owned()),
+        ("retry = 3", whole.to_owned()),
+        (
+            "retry()",
+            format!("`retry` does not say how often the body may run in all: {whole}"),
+        ),
+        (
+            "retry(jitter)",
+            format!("`retry` does not say how often the body may run in all: {whole}"),
+        ),
+        (
+            "retry(attempts = 0)",
+            "`attempts` counts all executions, so none would ever run: write `attempts = 3`".into(),
+        ),
+        (
+            "retry(attempts = 1)",
+            "`attempts` counts the first execution too, so one is no retry: write `attempts = 3`, or remove `retry`".into(),
+        ),
+        (
+            "retry(attempts = 1_000_001)",
+            "`attempts` is at most 1000000: write `attempts = 3`".into(),
+        ),
+        (
+            r#"retry(attempts = "3")"#,
+            "write `attempts = 3`".into(),
+        ),
+        (
+            r#"retry(attempts = 3, backoff = "1")"#,
+            r#"`backoff` needs the unit `ms`, `s`, `m` or `h` right after the number: write `backoff = "100ms"`"#.into(),
+        ),
+        (
+            r#"retry(attempts = 3, backoff = "99999999999999999h")"#,
+            r#"`backoff` is longer than can be counted: write `backoff = "100ms"`"#.into(),
+        ),
+        (
+            "retry(attempts = 3, jiter)",
+            r#"`jiter` is not a part of `retry`: did you mean `jitter`? valid are `attempts = 3`; `backoff = "100ms"`; the flag `jitter` without a value; the flag `on_panic` without a value"#.into(),
+        ),
+    ] {
+        assert_eq!(fallible(retry), [message], "for `{retry}`");
+    }
+    assert!(fallible(r#"retry(attempts = 3, backoff = "0ms", jitter, on_panic)"#).is_empty());
+}
+
+#[test]
+fn what_cannot_fail_is_not_retried() {
+    attributes_tell(&[(
+        r#"operation_type = "op", tags(retry(attempts = 3))"#,
+        "`retry` runs a body again that returned an `Err`, and this function returns no `Result`: return one, or add `on_panic`, as in `retry(attempts = 3, on_panic)`",
+    )]);
+    let fine = r#"operation_type = "op", tags(retry(attempts = 3, on_panic))"#;
+    assert!(messages(fine, "fn f() {}").is_empty());
+    let fine = r#"operation_type = "op", tags(retry(attempts = 3), fallible)"#;
+    assert!(messages(fine, "fn f() -> Outcome {}").is_empty());
 }

@@ -62,6 +62,7 @@ pub mod __private {
         pub external_calls: Option<&'static [&'static str]>,
         pub timeout: Option<Duration>,
         pub ttl: Option<Duration>,
+        pub retry: Option<Retry>,
     }
 
     impl Operation {
@@ -74,6 +75,7 @@ pub mod __private {
                 external_calls: None,
                 timeout: None,
                 ttl: None,
+                retry: None,
             }
         }
 
@@ -115,6 +117,165 @@ pub mod __private {
                 ..self
             }
         }
+    }
+
+    impl Operation {
+        pub const fn with_retry(self, retry: Retry) -> Self {
+            Self {
+                retry: Some(retry),
+                ..self
+            }
+        }
+    }
+
+    #[derive(Clone, Copy, Debug, PartialEq)]
+    pub struct Retry {
+        pub attempts: u32,
+        pub backoff: Option<Duration>,
+        pub jitter: bool,
+        pub on_panic: bool,
+    }
+
+    impl Retry {
+        pub const fn new(attempts: u32) -> Self {
+            Self {
+                attempts,
+                backoff: None,
+                jitter: false,
+                on_panic: false,
+            }
+        }
+
+        pub const fn with_backoff(self, backoff: Duration) -> Self {
+            Self {
+                backoff: Some(backoff),
+                ..self
+            }
+        }
+
+        pub const fn with_jitter(self) -> Self {
+            Self {
+                jitter: true,
+                ..self
+            }
+        }
+
+        pub const fn on_panic(self) -> Self {
+            Self {
+                on_panic: true,
+                ..self
+            }
+        }
+    }
+
+    /// Which attempt this is: here one of three.
+    #[derive(Clone, Copy)]
+    pub struct Attempt(u32);
+
+    impl Attempt {
+        pub fn is_last(self) -> bool {
+            self.0 == 3
+        }
+    }
+
+    /// A body that runs again: here three times, unless it gives something before.
+    pub struct Retried<F>(F);
+
+    impl<F> Retried<F> {
+        pub fn plain<R>(body: F) -> Retried<Plain<F>>
+        where
+            F: FnMut(Attempt) -> R,
+        {
+            Retried(Plain(body))
+        }
+
+        pub fn fallible<R: IsResult>(body: F) -> Retried<Fallible<F>>
+        where
+            F: FnMut(Attempt) -> R,
+        {
+            Retried(Fallible(body))
+        }
+
+        pub fn future<R: Future>(body: F) -> Retried<Async<F>>
+        where
+            F: FnMut(Attempt) -> R,
+        {
+            Retried(Async(body))
+        }
+
+        pub fn fallible_future<R: Future>(body: F) -> Retried<FallibleAsync<F>>
+        where
+            F: FnMut(Attempt) -> R,
+        {
+            Retried(FallibleAsync(body))
+        }
+    }
+
+    impl<F: FnMut(Attempt) -> R + Send + 'static, R> Body for Retried<Plain<F>> {
+        type Output = R;
+        type Error = Infallible;
+
+        fn finish(mut self) -> Result<R, Infallible> {
+            Ok((self.0.0)(Attempt(3)))
+        }
+    }
+
+    impl<F: FnMut(Attempt) -> Result<T, E> + Send + 'static, T, E> Body for Retried<Fallible<F>> {
+        type Output = T;
+        type Error = E;
+
+        fn finish(mut self) -> Result<T, E> {
+            let mut attempt = |number| (self.0.0)(Attempt(number));
+            attempt(1).or_else(|_| attempt(2)).or_else(|_| attempt(3))
+        }
+    }
+
+    impl<F, A> Body for Retried<Async<F>>
+    where
+        F: FnMut(Attempt) -> A + Send + 'static,
+        A: Future + Send + 'static,
+    {
+        type Output = A::Output;
+        type Error = Infallible;
+
+        fn finish(mut self) -> Result<A::Output, Infallible> {
+            Ok(poll_to_the_end((self.0.0)(Attempt(3))))
+        }
+    }
+
+    impl<F, A, T, E> Body for Retried<FallibleAsync<F>>
+    where
+        F: FnMut(Attempt) -> A + Send + 'static,
+        A: Future<Output = Result<T, E>> + Send + 'static,
+    {
+        type Output = T;
+        type Error = E;
+
+        fn finish(mut self) -> Result<T, E> {
+            let mut attempt = |number| poll_to_the_end((self.0.0)(Attempt(number)));
+            attempt(1).or_else(|_| attempt(2)).or_else(|_| attempt(3))
+        }
+    }
+
+    /// The arguments of a call that may run again.
+    pub struct Arguments<A>(Option<A>);
+
+    impl<A> Arguments<A> {
+        pub fn new(arguments: A) -> Self {
+            Self(Some(arguments))
+        }
+
+        pub fn get(&self) -> &A {
+            self.0.as_ref().unwrap()
+        }
+
+        pub fn take(&mut self) -> A {
+            self.0.take().unwrap()
+        }
+    }
+
+    pub fn again<T: Clone>() -> fn(&T) -> T {
+        T::clone
     }
 
     #[derive(Debug, PartialEq)]
