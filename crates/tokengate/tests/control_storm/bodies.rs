@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokengate::{Call, Handle, Key, Operation, Token, TokenError, Weight, chain, check};
+use tokengate::{
+    Call, Handle, Key, Operation, Retried, Retry, Token, TokenError, Weight, chain, check,
+};
 
 use crate::caller::Tally;
 use crate::common::random::Random;
@@ -22,6 +24,12 @@ static SERIAL_LEAD: Operation = Operation::new("serial lead")
     .with_external_calls(&[]);
 static SHORT: Operation = Operation::new("short").with_timeout(Duration::from_micros(50));
 static IMPATIENT: Operation = Operation::new("impatient").with_ttl(Duration::from_micros(200));
+static RETRIED: Operation = Operation::new("retried").with_retry(RETRY);
+static SERIAL_RETRIED: Operation = Operation::new("serial retried").serial().with_retry(RETRY);
+
+const RETRY: Retry = Retry::new(3)
+    .with_backoff(Duration::from_micros(100))
+    .on_panic();
 
 /// All of them.
 pub(crate) const OPERATIONS: &[&Operation] = &[
@@ -36,6 +44,8 @@ pub(crate) const OPERATIONS: &[&Operation] = &[
     &SERIAL_LEAD,
     &SHORT,
     &IMPATIENT,
+    &RETRIED,
+    &SERIAL_RETRIED,
 ];
 
 const KEYS: u64 = 32;
@@ -63,6 +73,9 @@ impl Task {
         }
         self.tally.add_made();
         let gate = self.gate.clone();
+        if operation.retry().is_some() {
+            return gate.submit(call, Retried::fallible(move |_| self.attempt(&mut random)));
+        }
         if operation.label().contains("async") || random.one_in(4) {
             gate.try_spawn_async(call, self.run_async(random))
         } else {
@@ -100,6 +113,15 @@ impl Task {
             }
         }
         self.end(&mut random)
+    }
+
+    /// Fails more often than not.
+    fn attempt(&self, random: &mut Random) -> Result<Member, Member> {
+        match random.below(3) {
+            0 => std::panic::resume_unwind(Box::new("as asked")),
+            1 => Err(self.arguments.member()),
+            _ => Ok(self.arguments.member()),
+        }
     }
 
     /// Calls a few, which call nobody.

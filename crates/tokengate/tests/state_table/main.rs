@@ -45,6 +45,8 @@ enum Gives {
     /// Its `timeout` was over.
     Overrun,
     Rejected,
+    /// Nothing: it waits on, until the test ends it.
+    Nothing,
 }
 
 use Gives::*;
@@ -63,7 +65,7 @@ const CONTROLS: [Control; 10] = [
 ];
 
 #[rustfmt::skip]
-const TABLE: [(Stage, [Gives; CONTROLS.len()]); 10] = [
+const TABLE: [(Stage, [Gives; CONTROLS.len()]); 12] = [
     //                  kill    by op.  purge   purge   ttl     timeout  pause  drain  shutdown  drop
     //                                  by op.  all
     (Stage::Created,   [Killed, Killed, Killed, Killed, Waited, Value,   Value, Value, Rejected, Rejected]),
@@ -75,13 +77,15 @@ const TABLE: [(Stage, [Gives; CONTROLS.len()]); 10] = [
     (Stage::Suspended, [Killed, Killed, Value,  Value,  Value,  Overrun, Value, Value, Killed,   Killed]),
     (Stage::Woken,     [Killed, Killed, Value,  Value,  Value,  Overrun, Value, Value, Killed,   Killed]),
     (Stage::Zombie,    [Killed, Killed, Killed, Killed, Killed, Killed,  Killed, Killed, Killed, Killed]),
+    (Stage::BackingOff,  [Killed, Killed, Killed, Killed, Nothing, Nothing, Nothing, Nothing, Killed, Killed]),
+    (Stage::PausedAgain, [Killed, Killed, Killed, Killed, Value,  Value,   Value, Value, Killed,   Killed]),
     (Stage::Done,      [Value,  Value,  Value,  Value,  Value,  Value,   Value, Value, Value,    Value]),
 ];
 
 impl Control {
     /// The call that the control is for; with this limit, if it is one of time.
-    fn call(self, limit: Duration) -> Call {
-        let call = Call::new(&SUBJECT);
+    fn call(self, stage: Stage, limit: Duration) -> Call {
+        let call = Call::new(stage.operation());
         match self {
             Ttl => call.with_ttl(limit),
             Timeout => call.with_timeout(limit),
@@ -125,13 +129,15 @@ fn try_once(stage: Stage, control: Control, expected: Gives, limit: Duration) ->
         .on_full(Full::Reject)
         .start()
         .expect("a gate starts");
-    let staged = Staged::new(&gate, stage, control.call(limit))?;
+    let staged = Staged::new(&gate, stage, control.call(stage, limit))?;
     let (token, follower) = if control.ends_the_gate() {
         end_gate(gate, stage, control, staged)
     } else {
         let both = apply(&gate, stage, control, expected, limit, staged);
         let found = finish(&gate, stage, control, both);
-        return Some(found);
+        // The test has ended it.
+        let is_nothing = expected == Nothing && found == Killed;
+        return Some(if is_nothing { Nothing } else { found });
     };
     let found = gives(token);
     let follower = gives(follower);
@@ -171,9 +177,13 @@ fn apply(
         Drain => drop(gate.drain(Duration::ZERO)),
         Shutdown | Drop => unreachable!("they need the gate itself"),
     }
+    assert!(
+        expected != Nothing || staged.is_in(stage),
+        "{stage:?} and {control:?}"
+    );
     let both = staged.go_on(Some(gate));
     if control == Pause {
-        let waits = !stage.has_started();
+        let waits = stage.starts();
         // A worker that goes on: what is paused is still there.
         assert!(!waits || !both.0.is_finished(), "{stage:?} is not paused");
         gate.resume();

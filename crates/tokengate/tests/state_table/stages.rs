@@ -3,15 +3,28 @@
 use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
-use tokengate::{Call, Gate, Key, Operation, Token, TokenState, cancelled};
+use tokengate::{
+    Attempt, Call, Gate, Key, Operation, Retried, Retry, Token, TokenState, cancelled,
+};
 
 use crate::common::{HANG, Held, Latch, wait_until};
 
-/// It holds a lane, leads a chain, and takes a credit.
+/// It holds a lane, leads a chain, and takes a credit. Should it fail, it waits for an hour.
 pub(crate) static SUBJECT: Operation = Operation::new("table.subject")
     .serial()
-    .with_external_calls(&[]);
+    .with_external_calls(&[])
+    .with_retry(
+        Retry::new(2)
+            .with_backoff(Duration::from_secs(3_600))
+            .on_panic(),
+    );
+/// The same, but it runs again at once.
+static SUBJECT_AT_ONCE: Operation = Operation::new("table.subject")
+    .serial()
+    .with_external_calls(&[])
+    .with_retry(Retry::new(2).with_backoff(Duration::ZERO).on_panic());
 static OTHER: Operation = Operation::new("table.other");
 
 /// The states, as the rows of the table call them.
@@ -35,17 +48,28 @@ pub(crate) enum Stage {
     Woken,
     /// A sync body that goes on though its token was killed.
     Zombie,
+    /// Its first attempt has failed, and the second is due in an hour.
+    BackingOff,
+    /// Its first attempt has failed, and the second is set aside as it is paused.
+    PausedAgain,
     /// It has returned.
     Done,
 }
 
 impl Stage {
-    /// Whether the body has been started.
-    pub(crate) fn has_started(self) -> bool {
-        !matches!(
+    /// Whether it starts when it is let go on, for the first time or again.
+    pub(crate) fn starts(self) -> bool {
+        matches!(
             self,
-            Self::Created | Self::Behind | Self::Queued | Self::Paused
+            Self::Created | Self::Behind | Self::Queued | Self::Paused | Self::PausedAgain
         )
+    }
+
+    pub(crate) fn operation(self) -> &'static Operation {
+        match self {
+            Self::PausedAgain => &SUBJECT_AT_ONCE,
+            _ => &SUBJECT,
+        }
     }
 }
 
@@ -74,6 +98,8 @@ impl Staged {
             Stage::Suspended => suspended(gate, call),
             Stage::Woken => woken(gate, call),
             Stage::Zombie => zombie(gate, call),
+            Stage::BackingOff => backing_off(gate, call),
+            Stage::PausedAgain => paused_again(gate, call),
             Stage::Done => done(gate, call),
         };
         let staged = Self {
@@ -92,7 +118,9 @@ impl Staged {
     pub(crate) fn is_in(&self, stage: Stage) -> bool {
         let expected = match stage {
             Stage::Created => TokenState::Created,
-            Stage::Behind | Stage::Paused => TokenState::Waiting,
+            Stage::Behind | Stage::Paused | Stage::BackingOff | Stage::PausedAgain => {
+                TokenState::Waiting
+            }
             Stage::Queued => TokenState::Admitted,
             Stage::Executing | Stage::Polled | Stage::Suspended | Stage::Woken => {
                 TokenState::Executing
@@ -100,7 +128,12 @@ impl Staged {
             Stage::Zombie => TokenState::Killed,
             Stage::Done => TokenState::Completed,
         };
-        self.token.state() == expected
+        let attempt = match stage {
+            Stage::BackingOff | Stage::PausedAgain => 2,
+            _ => 1,
+        };
+        let status = self.token.status();
+        (status.state, status.attempt) == (expected, attempt)
     }
 
     /// Takes away what holds the token up, in this gate if there is one; gives it and its follower.
@@ -232,6 +265,49 @@ fn zombie(gate: &Gate, call: Call) -> (Token<u32>, GoOn) {
     });
     token.kill("before");
     (token, Box::new(move |_| release.open()))
+}
+
+/// A body whose first attempt fails.
+fn fails_once(attempt: Attempt) -> u32 {
+    if attempt.number() == 1 {
+        std::panic::resume_unwind(Box::new("as asked"));
+    }
+    1
+}
+
+fn backing_off(gate: &Gate, call: Call) -> (Token<u32>, GoOn) {
+    let token = gate.handle().submit(call, Retried::plain(fails_once));
+    wait_until("it has failed", || {
+        token.status().attempt == 2 || token.is_finished()
+    });
+    let killer = token.killer();
+    let go_on = move |_: Option<&Gate>| {
+        killer.kill("its next attempt is too far away");
+    };
+    (token, Box::new(go_on))
+}
+
+fn paused_again(gate: &Gate, call: Call) -> (Token<u32>, GoOn) {
+    let handle = gate.handle();
+    let body = move |attempt: Attempt| {
+        if attempt.number() == 1 {
+            handle.pause_operation(SUBJECT.label());
+        }
+        fails_once(attempt)
+    };
+    let token = gate.handle().submit(call, Retried::plain(body));
+    wait_until("it has failed, and is set aside", || {
+        let status = token.status();
+        status.state == TokenState::Waiting && status.attempt == 2 || token.is_finished()
+    });
+    // On the same worker: it has been taken and set aside when this has run.
+    gate.spawn(&OTHER, || ()).get().expect("a value");
+    let go_on = |gate: Option<&Gate>| {
+        if let Some(gate) = gate {
+            gate.resume_operation(SUBJECT.label());
+        }
+    };
+    (token, Box::new(go_on))
 }
 
 fn done(gate: &Gate, call: Call) -> (Token<u32>, GoOn) {
