@@ -114,14 +114,17 @@ impl Domain {
     pub(crate) fn take_one(&self, first: usize) -> Option<Runnable> {
         let mut one = None;
         self.drain_into(first, 1, |runnable| one = Some(runnable));
-        one.or_else(|| {
-            self.stealers.iter().find_map(|worker| {
-                let stolen = worker.steal_one()?;
-                if !worker.is_empty() {
-                    self.unpark_one();
-                }
-                Some(stolen)
-            })
+        one.or_else(|| self.steal_one())
+    }
+
+    /// Takes one to run from a worker's queue: for those without a queue.
+    pub(crate) fn steal_one(&self) -> Option<Runnable> {
+        self.stealers.iter().find_map(|worker| {
+            let stolen = worker.steal_one()?;
+            if !worker.is_empty() {
+                self.unpark_one();
+            }
+            Some(stolen)
         })
     }
 

@@ -16,7 +16,8 @@ use crate::retry;
 use crate::sleep::Sleeper;
 use crate::thread;
 
-/// After so many tokens a worker looks into the mailboxes though its own queue is not empty.
+/// After so many tokens a worker looks into the mailboxes though its own queue is not empty, and a
+/// spare into the queues of the workers.
 const LOOK_EVERY: u32 = 61;
 
 /// A drain that gave fewer than this came too soon after the one before.
@@ -125,15 +126,28 @@ impl Worker {
     /// The next runnable: own queue, mailboxes, siblings.
     #[inline]
     fn next(&mut self) -> Option<Runnable> {
-        let Some(queue) = &self.on.queue else {
-            return self.on.find();
-        };
         self.until_look -= 1;
         if self.until_look == 0 {
-            self.until_look = LOOK_EVERY;
-            self.on.domain.drain(self.on.core, queue);
+            return self.look_elsewhere();
         }
-        queue.pop().or_else(|| self.look_around())
+        match &self.on.queue {
+            Some(queue) => queue.pop().or_else(|| self.look_around()),
+            None => self.on.find(),
+        }
+    }
+
+    /// As [`next`](Self::next), for once not from where it always looks first: bodies that yield could
+    /// fill that for ever. For a worker this is its own queue, for a spare the mailboxes.
+    #[cold]
+    fn look_elsewhere(&mut self) -> Option<Runnable> {
+        self.until_look = LOOK_EVERY;
+        match &self.on.queue {
+            Some(queue) => {
+                self.on.domain.drain(self.on.core, queue);
+                queue.pop().or_else(|| self.look_around())
+            }
+            None => self.on.domain.steal_one().or_else(|| self.on.find()),
+        }
     }
 
     #[cold]

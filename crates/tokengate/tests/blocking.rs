@@ -5,8 +5,10 @@ mod common;
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
+use common::{Latch, small_gate, value};
 use tokengate::{
-    DeadlockCause, Domains, Gate, TokenError, Weight, WeightRanges, get_all, task_token_guard,
+    DeadlockCause, Domains, Gate, Handle, TokenError, Weight, WeightRanges, get_all,
+    task_token_guard,
 };
 
 /// Longer than any wait here can be, unless it hangs.
@@ -261,6 +263,30 @@ fn async_bodies_and_bodies_on_spares_may_block_too() {
     // Each level holds a thread: the worker, then one spare after another.
     let mut token = gate.spawn_async("test.level", level(handle, 20));
     assert_eq!(token.get_timeout(HANG).expect("hangs").unwrap(), 20);
+}
+
+#[test]
+fn a_body_that_yields_does_not_keep_a_spare_from_the_queue_of_its_worker() {
+    let gate = small_gate();
+    let stop = Latch::new();
+    let endless = {
+        let stop = stop.clone();
+        gate.spawn_async("test.yields", async move {
+            while !stop.is_open() {
+                smol::future::yield_now().await;
+            }
+        })
+    };
+    let done = guarded(&gate, move || {
+        let gate = Handle::current().expect("in a body");
+        // In the queue of this worker, and not to be run in place.
+        let awaited = (0..3).map(|n| gate.spawn_async("test.awaited", async move { n }));
+        let results = get_all(awaited.collect::<Vec<_>>());
+        stop.open();
+        results.into_iter().filter(Result::is_ok).count()
+    });
+    assert_eq!(done.unwrap(), 3);
+    value(endless);
 }
 
 #[test]
