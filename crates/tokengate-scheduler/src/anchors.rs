@@ -1,8 +1,8 @@
-//! What the tokens of a gate are bound to: keys with their lanes, and chains.
+//! What the tokens of a gate are bound to: keys with their lanes, chains, and limits.
 //!
 //! Bound by the submit path, given back at each exit: by the runner, by whoever ends a token that has
 //! not started, by whoever takes its runnable out of a queue to end it. The token crate says once who
-//! does it. It decides no place and posts nothing.
+//! does it. It decides no place, and posts only what is granted a permit.
 
 use std::borrow::Cow;
 
@@ -10,18 +10,21 @@ use tokengate_anchor::{ChainId, Conductor, EntryId, StickyRegistry};
 use tokengate_token::{Bond, Joined, RejectCause, Runnable, RunnableList, Turn};
 
 use crate::lane::Lane;
+use crate::permits::Permits;
 
-/// The registry and the conductor of one gate.
+/// The registry, the conductor and the limits of one gate.
 pub(crate) struct Anchors {
     pub(crate) keys: StickyRegistry<Lane>,
     pub(crate) chains: Conductor,
+    pub(crate) permits: Permits,
 }
 
 impl Anchors {
-    pub(crate) fn new(keys: StickyRegistry<Lane>) -> Self {
+    pub(crate) fn new(keys: StickyRegistry<Lane>, permits: Permits) -> Self {
         Self {
             keys,
             chains: Conductor::new(),
+            permits,
         }
     }
 
@@ -34,7 +37,7 @@ impl Anchors {
         }
     }
 
-    /// Gives back what a token held that has exited; the one whose turn it is in its lane.
+    /// Gives back key, lane and chain of a token that has exited; the one whose turn it is in its lane.
     ///
     /// Calls `over` with those that were ended while they waited, and that the lane passes over.
     #[inline]
@@ -69,11 +72,16 @@ impl Anchors {
 
     fn end(&self, runnable: Runnable, end: impl Fn(Runnable) -> Bond) -> usize {
         let mut ended = 0;
-        let mut next = Some(runnable);
+        let mut next = vec![runnable];
         // Not by recursion: a lane may be long.
-        while let Some(runnable) = next.take() {
+        while let Some(runnable) = next.pop() {
             ended += 1;
-            next = self.exit(end(runnable), drop);
+            let held = self.permits.held_by(&runnable);
+            next.extend(self.exit(end(runnable), drop));
+            next.extend(
+                held.into_iter()
+                    .flat_map(|limit| self.permits.release(limit)),
+            );
         }
         ended
     }

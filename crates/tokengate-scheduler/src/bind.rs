@@ -74,6 +74,7 @@ fn bind_to(
         entry: entry.map(EntryId::number),
         chain: chain.map(ChainId::number),
         turn: if is_serial { Turn::Waits } else { Turn::None },
+        limit: gate.anchors.permits.number(operation),
     });
     position
 }

@@ -5,6 +5,7 @@
 //! that a sibling could take unparks one; a closed domain keeps no runnable. It runs nothing.
 
 use std::borrow::Cow;
+use std::num::NonZeroU16;
 use std::sync::Arc;
 
 use crossbeam_utils::CachePadded;
@@ -14,7 +15,7 @@ use tokengate_token::{
 };
 
 use crate::anchors::Anchors;
-use crate::block::Spares;
+use crate::block::{Retired, Spares};
 use crate::config::Hooks;
 use crate::control::Control;
 use crate::local::{LocalQueue, Stealer};
@@ -190,15 +191,18 @@ impl Domain {
     /// Makes a spare idle, if there is one too many, until it is engaged again or the scheduler
     /// stops; whether it was. Calls `idle` before it parks: it may have been the last one awake.
     pub(crate) fn retire(&self, spare: &Sleeper, idle: impl FnOnce()) -> bool {
-        if !self.spares.retire(spare.index()) {
+        let retired = self.spares.retire(spare.index());
+        if matches!(retired, Retired::No) {
             return false;
         }
         // A post may have unparked this spare: somebody else has to see to it.
         if self.has_work() {
             self.unpark_one();
         }
-        idle();
-        spare.park();
+        if matches!(retired, Retired::Idle) {
+            idle();
+            spare.park();
+        }
         true
     }
 
@@ -286,7 +290,15 @@ impl Domain {
         while let Some(runnable) = self.take_one(0) {
             killed += self.anchors.kill(runnable, SHUT_DOWN);
         }
-        killed
+        killed + self.end_handed_over()
+    }
+
+    /// Ends what was handed over to spares and is queued, for a scheduler that stops; how many.
+    pub(crate) fn end_handed_over(&self) -> usize {
+        let queued = self.spares.take_queued(|_| true).into_iter();
+        queued
+            .map(|runnable| self.anchors.kill(runnable, SHUT_DOWN))
+            .sum()
     }
 
     /// A spare gets a thread. Called by a thread of the domain, so it is not the first.
@@ -337,6 +349,19 @@ impl Domain {
             Home::post(self, next);
         }
     }
+
+    /// Gives back the permit of a token of this operation that was not run; whoever has waited longest
+    /// for one goes on.
+    pub(crate) fn give_back(&self, operation: &Operation) {
+        let limit = self.anchors.permits.number(operation);
+        limit.into_iter().for_each(|limit| self.release(limit));
+    }
+
+    fn release(&self, limit: NonZeroU16) {
+        for refused in self.anchors.permits.release(limit) {
+            self.anchors.kill(refused, SHUT_DOWN);
+        }
+    }
 }
 
 impl Home for Domain {
@@ -364,6 +389,8 @@ impl Home for Domain {
     }
 
     fn exited(&self, _: &'static Operation, bond: Bond) {
+        // It has started: so it held a permit.
+        bond.limit.into_iter().for_each(|limit| self.release(limit));
         let over = |gone| Home::post(self, gone);
         if let Some(next) = self.anchors.exit(bond, over) {
             self.hand_on(next);

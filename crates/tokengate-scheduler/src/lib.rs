@@ -13,6 +13,7 @@
 //! | room | `admission.rs` |
 //! | where it goes | `bind.rs`, `anchors.rs`, `router.rs` |
 //! | the lane of a serial key | `lane.rs` |
+//! | the permit of a limit | `permits/` |
 //! | the mailbox | `mailbox.rs`, `domain.rs` |
 //! | parked workers | `sleep/` |
 //! | execution | `worker.rs`, `on_worker.rs`, `local/` |
@@ -53,6 +54,7 @@ mod mailbox;
 pub mod model;
 mod on_worker;
 mod outsiders;
+mod permits;
 mod pin;
 mod retry;
 mod router;
@@ -79,6 +81,7 @@ pub use entered::{Entered, Scope};
 pub use error::StartError;
 pub use explain::{Explanation, Reason};
 pub use handle::{Call, Handle, Refused};
+pub use permits::LimitState;
 pub use pin::allow_cpus;
 pub use scheduler::Scheduler;
 pub use shutdown::{DrainReport, SHUTDOWN_GRACE, ShutdownReport, StuckThread};

@@ -1,4 +1,4 @@
-//! A domain with its workers and spares, and a lane, for the model checker: no threads, no clock, no
+//! A domain with its workers and spares, a lane, and a limit, for the model checker: no threads, no clock, no
 //! admission.
 //!
 //! Used by `tests/loom_*.rs` and compiled for them only. Everything that takes part in a protocol
@@ -15,6 +15,7 @@ use crate::config::Hooks;
 use crate::domain::{self, SHUT_DOWN};
 use crate::lane;
 use crate::local::LocalQueue;
+use crate::permits::{self, Permits};
 use crate::sleep::Sleeper;
 
 /// A domain of some cores.
@@ -48,7 +49,7 @@ impl Domain {
     /// With spares, which are fresh.
     pub fn with_spares(cores: usize, workers: usize, spares: usize) -> (Self, Vec<Worker>) {
         let hooks = Arc::new(Hooks::default());
-        let anchors = Arc::new(Anchors::new(StickyRegistry::new()));
+        let anchors = Arc::new(Anchors::new(StickyRegistry::new(), Permits::new(0)));
         let (domain, each) =
             domain::Domain::new(0, cores, workers, spares, anchors, Arc::default(), hooks);
         let each = each.into_iter().map(|(sleeper, queue)| Worker {
@@ -170,6 +171,138 @@ impl Worker {
             }
         });
         domain.thread_ended();
+    }
+}
+
+/// What came of a token that is handed over: see `block::HandedOver`.
+pub enum HandedOver {
+    Done,
+    /// This spare needs its thread.
+    Start(Worker),
+    /// To be run by the caller; if `true`, [`Domain::leave`] comes after it.
+    Here(Runnable, bool),
+    Closed(Runnable),
+}
+
+/// What a spare that serves does next: see `block::Next`.
+pub enum Next {
+    Run(Runnable),
+    /// It was idle, and may serve or take part by now.
+    WasIdle,
+    Closed,
+}
+
+impl Domain {
+    /// As a worker that has taken a token whose body may block.
+    pub fn hand_over(&self, runnable: Runnable) -> HandedOver {
+        match self.0.spares.hand_over(runnable, &self.0.sleepers) {
+            block::HandedOver::Done => HandedOver::Done,
+            block::HandedOver::Start(sleeper) => {
+                self.0.thread_starts();
+                HandedOver::Start(Worker {
+                    domain: self.0.clone(),
+                    core: 0,
+                    sleeper,
+                    queue: None,
+                })
+            }
+            block::HandedOver::Here(runnable) => HandedOver::Here(runnable, false),
+            block::HandedOver::HereForNow(runnable) => HandedOver::Here(runnable, true),
+            block::HandedOver::Closed(runnable) => HandedOver::Closed(runnable),
+        }
+    }
+
+    /// A body that was run in place of a spare has returned, or blocks in a wait.
+    pub fn leave(&self) {
+        for runnable in self.0.spares.leave() {
+            self.0.post(0, runnable).expect("open");
+        }
+    }
+
+    /// The wait of such a body is over.
+    pub fn come_back(&self) {
+        self.0.spares.come_back();
+    }
+}
+
+impl Worker {
+    /// Whether it is a spare that serves.
+    pub fn serves(&self) -> bool {
+        self.queue.is_none() && self.domain.spares.serves(self.sleeper.index())
+    }
+
+    /// The next one for a spare that serves.
+    pub fn next_served(&self, idle: impl FnOnce()) -> Next {
+        match self.domain.spares.next_served(self.sleeper.index()) {
+            block::Next::Run(runnable) => Next::Run(runnable),
+            block::Next::Closed => Next::Closed,
+            block::Next::Idle => {
+                idle();
+                self.sleeper.park();
+                Next::WasIdle
+            }
+        }
+    }
+}
+
+/// A limit without a gate.
+pub struct Limit(permits::Limit);
+
+/// What came of a token that needs a permit.
+pub enum Taken {
+    GoesOn(Runnable),
+    SetAside,
+    Ends(Runnable),
+}
+
+impl Limit {
+    pub fn new(size: usize) -> Self {
+        Self(permits::Limit::new(size, false))
+    }
+
+    pub fn take(&self, runnable: Runnable) -> Taken {
+        match self.0.take(runnable, |_| false) {
+            permits::Taken::GoesOn(runnable) => Taken::GoesOn(runnable),
+            permits::Taken::SetAside => Taken::SetAside,
+            permits::Taken::Ends(runnable) => Taken::Ends(runnable),
+        }
+    }
+
+    /// As a waiter that is about to run a token in place.
+    pub fn take_in_place(&self) -> bool {
+        self.0.take_in_place()
+    }
+
+    /// As the exit of a token that holds a permit.
+    pub fn release(&self, mut post: impl FnMut(Runnable)) {
+        let refused = self.0.release(|runnable| {
+            post(runnable);
+            Ok(())
+        });
+        assert!(refused.is_empty());
+    }
+
+    pub fn resize(&self, size: usize, mut post: impl FnMut(Runnable)) {
+        let refused = self.0.resize(
+            permits::Change::Set(size),
+            |_| (),
+            |runnable| {
+                post(runnable);
+                Ok(())
+            },
+        );
+        assert!(refused.is_empty());
+    }
+
+    /// As a shutdown.
+    pub fn close(&self) -> impl Iterator<Item = Runnable> {
+        self.0.close().into_iter()
+    }
+
+    /// How many permits are taken, and how many tokens are set aside.
+    pub fn state(&self) -> (usize, usize) {
+        let now = self.0.snapshot();
+        (now.taken, now.aside)
     }
 }
 

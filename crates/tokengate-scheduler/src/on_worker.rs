@@ -34,6 +34,10 @@ pub(crate) struct OnWorker {
     pub(crate) present: Present,
     /// Inline bodies on this stack.
     pub(crate) frames: Cell<u32>,
+    /// This spare runs nothing but bodies that may block.
+    pub(crate) serves: Cell<bool>,
+    /// This thread runs such a body in place of a spare, which counts as active.
+    pub(crate) stands_in: Cell<bool>,
     /// Credits of tokens taken, not yet given back.
     credits: Cell<usize>,
     until_cpu: Cell<u32>,
@@ -61,6 +65,8 @@ impl OnWorker {
             member,
             present,
             frames: Cell::new(0),
+            serves: Cell::new(false),
+            stands_in: Cell::new(false),
             credits: Cell::new(0),
             until_cpu: Cell::new(CPU_TIME_EVERY),
         }
@@ -127,6 +133,7 @@ impl OnWorker {
             let killed = self.domain.anchors.kill(runnable, SHUT_DOWN);
             self.shared.count_purged(killed);
         }
+        self.shared.count_purged(self.domain.end_handed_over());
     }
 
     /// A token is taken; its credit goes back with others.

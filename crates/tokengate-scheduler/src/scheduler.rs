@@ -28,6 +28,7 @@ use crate::handle::Handle;
 use crate::lane::Lane;
 use crate::local::LocalQueue;
 use crate::on_worker::OnWorker;
+use crate::permits::Permits;
 use crate::pin;
 use crate::shared::{Shared, lock};
 use crate::shutdown::{self, DrainReport, OpenBatches, ShutdownReport};
@@ -92,7 +93,8 @@ impl Scheduler {
         let plan = Plan::new(&Machine::detect(), &config.domains, &config.ranges)?;
         let number = GateNumber::take().ok_or(StartError::TooMany)?;
         let hooks = Arc::new(config.hooks.clone());
-        let anchors = Arc::new(Anchors::new(registry(&config)));
+        let permits = Permits::new(number.get());
+        let anchors = Arc::new(Anchors::new(registry(&config), permits));
         let control = Arc::<Control>::default();
         let planned = plan.domains().iter().enumerate();
         let (domains, seeds): (Vec<_>, Vec<_>) = planned
@@ -101,6 +103,8 @@ impl Scheduler {
                 make_domain(index, planned, config.max_spares.0, gate)
             })
             .unzip();
+        let weak = domains.iter().map(Arc::downgrade);
+        anchors.permits.set_domains(weak);
         let shared = Arc::new(Shared::new(
             &config, number, plan, domains, anchors, control, hooks,
         ));
@@ -301,17 +305,17 @@ fn make_domain(
     (domain, seeds)
 }
 
-/// Gives a fresh spare a thread, on the CPU of the worker whose place it takes; `false` if the
-/// system refuses one.
-pub(crate) fn start_spare(blocked: &OnWorker, sleeper: Sleeper) -> bool {
-    let (shared, domain) = (&blocked.shared, &blocked.domain);
+/// Gives a fresh spare a thread, on the CPU of the worker that needs it; gives it back if the system
+/// refuses one.
+pub(crate) fn start_spare(worker: &OnWorker, sleeper: Sleeper) -> Result<(), Sleeper> {
+    let (shared, domain) = (&worker.shared, &worker.domain);
     let index = sleeper.index();
     let seed = Seed {
         info: WorkerInfo {
             worker: index,
-            ..blocked.info
+            ..worker.info
         },
-        core: blocked.core,
+        core: worker.core,
         sleeper,
         queue: None,
         domain: domain.clone(),
@@ -321,11 +325,10 @@ pub(crate) fn start_spare(blocked: &OnWorker, sleeper: Sleeper) -> bool {
         Ok(thread) => lock(&shared.spare_threads).push(thread),
         Err((_, seed)) => {
             shared.thread_ended(domain);
-            domain.spares.not_started(seed.sleeper);
-            return false;
+            return Err(seed.sleeper);
         }
     }
-    true
+    Ok(())
 }
 
 /// Gives the seed a thread; gives it back if the system refuses one.
@@ -373,6 +376,7 @@ fn run_worker(shared: Arc<Shared>, seed: Seed, ready: Option<Sender<Infallible>>
         seed.sleeper.index(),
         seed.queue,
     ));
+    on.note_role();
     thread::set_worker(Some(on.clone()));
     let handle = Handle {
         shared: shared.clone(),

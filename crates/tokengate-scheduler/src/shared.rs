@@ -278,6 +278,7 @@ impl Shared {
             let quiet = published
                 && outsiders.is_some()
                 && look.is_empty()
+                && self.anchors.permits.is_idle()
                 && all_quiet(&self.domains)
                 && self.control.pauses.len() == paused
                 && backing_off.look() == look

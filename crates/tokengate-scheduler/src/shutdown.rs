@@ -131,6 +131,9 @@ fn purge(shared: &Shared) {
     for runnable in waiting {
         shared.count_purged(shared.anchors.kill(runnable, SHUT_DOWN));
     }
+    for waiting in shared.anchors.permits.close() {
+        shared.count_purged(shared.anchors.kill(waiting, SHUT_DOWN));
+    }
     for member in shared.members() {
         if let Some(next) = member.next_in_lane.take().pop_front() {
             shared.count_purged(shared.anchors.kill(next, SHUT_DOWN));

@@ -97,6 +97,7 @@ fn publish<B: Body>(
         gate: gate.number.get(),
         domain: Some(position.domain),
         aside: false,
+        permit: false,
         published: true,
         credit,
     });

@@ -9,9 +9,11 @@ use std::rc::Rc;
 use crossbeam_utils::Backoff;
 use tokengate_token::{Ran, Runnable};
 
+use crate::block::Next;
 use crate::contain::contain;
 use crate::domain::{BATCH, SHUT_DOWN};
 use crate::on_worker::OnWorker;
+use crate::permits;
 use crate::retry;
 use crate::sleep::Sleeper;
 use crate::thread;
@@ -109,12 +111,38 @@ impl Worker {
         if self.on.shared.is_stopping() {
             return Step::Stop;
         }
-        if self.on.queue.is_none() && self.on.domain.spares.has_retirement() && self.retire() {
-            return Step::WasIdle;
+        if self.on.queue.is_none() {
+            if self.on.serves.get() {
+                return self.serve();
+            }
+            if self.on.domain.spares.has_retirement() && self.retire() {
+                return Step::WasIdle;
+            }
         }
         let Some(runnable) = self.next() else {
             return Step::Idle;
         };
+        self.run_inside(runnable)
+    }
+
+    /// The step of a spare that serves.
+    #[cold]
+    fn serve(&mut self) -> Step {
+        match self.on.domain.spares.next_served(self.sleeper.index()) {
+            Next::Run(runnable) => self.run_inside(runnable),
+            Next::Idle => {
+                self.on.is_idle();
+                self.sleeper.park();
+                self.on.note_role();
+                Step::WasIdle
+            }
+            // The next step sees it.
+            Next::Closed => Step::WasIdle,
+        }
+    }
+
+    #[inline]
+    fn run_inside(&mut self, runnable: Runnable) -> Step {
         if !self.inside_reactor && runnable.is_async() {
             self.held = Some(runnable);
             return Step::NeedsReactor;
@@ -169,7 +197,7 @@ impl Worker {
     fn execute(&mut self, runnable: Runnable) {
         let operation = runnable.operation();
         if operation.is_plain() && !self.on.present.is_controlled() {
-            return self.execute_one(runnable);
+            return self.execute_one(runnable, false);
         }
         self.execute_if_let(runnable);
         if operation.is_serial() {
@@ -183,8 +211,12 @@ impl Worker {
         } else {
             Some(runnable)
         };
-        if let Some(runnable) = goes_on {
-            self.execute_one(runnable);
+        if let Some(runnable) = goes_on.and_then(|runnable| self.on.admit(runnable)) {
+            let permit = runnable.place().permit;
+            if let Some(runnable) = self.on.hand_over(runnable) {
+                self.execute_one(runnable, permit);
+                self.on.stand_down();
+            }
         }
     }
 
@@ -195,7 +227,7 @@ impl Worker {
                 return;
             };
             let stops = self.on.shared.is_stopping();
-            if stops || !self.inside_reactor && next.is_async() {
+            if stops || !self.inside_reactor && next.is_async() || self.on.is_not_served(&next) {
                 return self.on.queue(next);
             }
             self.execute_if_let(next);
@@ -205,19 +237,28 @@ impl Worker {
         }
     }
 
+    /// Runs it; `permit` says whether it holds one.
     #[inline]
-    fn execute_one(&mut self, runnable: Runnable) {
+    fn execute_one(&mut self, runnable: Runnable, permit: bool) {
         // Once: a body that is queued again has no credit any more.
         if runnable.take_credit() {
             self.on.take_credit();
         }
         let on = &self.on;
         let times = runnable.times().map(|times| on.prepare(times, &runnable));
+        let held = permit.then(|| runnable.operation());
         let ran = on.observe(times, || runnable.run_present(&on.home, &on.present));
         on.count(&ran);
-        match ran {
-            Ran::Again(runnable) => on.home.post(runnable),
-            Ran::Retry(runnable) => retry::back_off(&on.shared, runnable),
+        match (ran, held) {
+            (Ran::Again(runnable), _) => on.home.post(runnable),
+            (Ran::Retry(runnable), held) => {
+                if let Some(operation) = held {
+                    permits::take_from(&runnable);
+                    on.domain.give_back(operation);
+                }
+                retry::back_off(&on.shared, runnable);
+            }
+            (Ran::Tombstone | Ran::Elsewhere, Some(operation)) => on.domain.give_back(operation),
             _ => {}
         }
     }
@@ -241,6 +282,7 @@ impl Worker {
         if parked {
             self.on.member.recorder.parked();
         }
+        self.on.note_role();
         self.last_drained = BATCH;
     }
 
@@ -248,10 +290,9 @@ impl Worker {
     /// scheduler stops; whether it was.
     #[cold]
     fn retire(&self) -> bool {
-        self.on.domain.retire(&self.sleeper, || {
-            self.on.return_credits();
-            self.on.shared.worker_parks();
-        })
+        let retired = self.on.domain.retire(&self.sleeper, || self.on.is_idle());
+        self.on.note_role();
+        retired
     }
 
     /// Ends everything that is left in the domain, then this worker.

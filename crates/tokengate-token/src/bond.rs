@@ -1,24 +1,29 @@
-//! What binds a token to a place: an entry of a key registry, its turn in the lane there, a chain.
+//! What binds a token: an entry of a key registry, its turn in the lane there, a chain, a limit.
 //!
 //! Set by the scheduler before anybody else can end the token; given back exactly once, when the
 //! token has exited. The word of it says who gives back what: see "The bond" in `STATE.md`. What the
 //! numbers mean, and who counts, is the scheduler's affair.
 
-use std::num::NonZeroU32;
+use std::num::{NonZeroU16, NonZeroU32};
 
 use crate::sync::atomic::AtomicU64;
 use crate::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
 
-/// The entry and the chain that a token is counted in, and its turn; none by default.
+/// The entry, the chain and the limit that a token is counted in, and its turn; none by default.
 ///
 /// The numbers count inside of the gate that is in the token's [`Place`](crate::Place). A scheduler
 /// that binds tokens has a [`Keeper`](crate::Keeper) to hear of exits on threads of others.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Bond {
-    /// The entry of its key. At most [`Bond::MAX_ENTRY`].
+    /// The entry of its key. At most [`Bond::MAX_NUMBER`].
     pub entry: Option<NonZeroU32>,
-    /// The chain that it belongs to.
+    /// The chain that it belongs to. At most [`Bond::MAX_NUMBER`].
     pub chain: Option<NonZeroU32>,
+    /// The limit that it needs a permit of, from its start to its exit. At most [`Bond::MAX_LIMIT`].
+    ///
+    /// Given back with the rest if the body has run. Of a token that had not started, the
+    /// [`Place`](crate::Place) of its runnable says whether it holds a permit.
+    pub limit: Option<NonZeroU16>,
     /// How it stands in the lane of its entry.
     pub turn: Turn,
 }
@@ -36,39 +41,50 @@ pub enum Turn {
 }
 
 impl Bond {
-    /// Neither entry nor chain.
+    /// Neither entry nor chain nor limit.
     pub const NONE: Self = Self {
         entry: None,
         chain: None,
+        limit: None,
         turn: Turn::None,
     };
 
-    /// The largest number of an entry.
-    pub const MAX_ENTRY: u32 = (1 << ENTRY_BITS) - 1;
+    /// The largest number of an entry, and of a chain.
+    pub const MAX_NUMBER: u32 = (1 << NUMBER_BITS) - 1;
 
-    /// Whether there is neither entry nor chain.
+    /// The largest number of a limit.
+    pub const MAX_LIMIT: u16 = (1 << LIMIT_BITS) - 1;
+
+    /// Whether there is neither entry nor chain nor limit.
     #[inline]
     pub fn is_none(self) -> bool {
-        self.entry.is_none() && self.chain.is_none()
+        self.entry.is_none() && self.chain.is_none() && self.limit.is_none()
     }
 
     #[inline]
     fn pack(self) -> u64 {
-        let number = |part: Option<NonZeroU32>| part.map_or(0, |number| u64::from(number.get()));
-        debug_assert!(number(self.entry) <= u64::from(Self::MAX_ENTRY));
+        let number = |part: Option<NonZeroU32>| part.map_or(0, NonZeroU32::get);
+        let (entry, chain) = (number(self.entry), number(self.chain));
+        // Some ten GiB of tokens, if each has a key of its own.
+        let fits = entry.max(chain) <= Self::MAX_NUMBER;
+        assert!(fits, "there are 67 million keys or chains in flight");
+        let limit = self.limit.map_or(0, NonZeroU16::get);
+        debug_assert!(limit <= Self::MAX_LIMIT);
         let turn = match self.turn {
             Turn::None => 0,
             Turn::Waits => WAITS,
             Turn::Holds => HOLDS,
         };
-        turn | number(self.entry) << ENTRY_SHIFT | number(self.chain)
+        turn | u64::from(limit) << LIMIT_SHIFT | u64::from(entry) << ENTRY_SHIFT | u64::from(chain)
     }
 
     #[inline]
     fn unpack(word: u64) -> Self {
+        let number = |word: u64| NonZeroU32::new(word as u32 & Self::MAX_NUMBER);
         Self {
-            entry: NonZeroU32::new((word >> ENTRY_SHIFT) as u32 & Self::MAX_ENTRY),
-            chain: NonZeroU32::new(word as u32),
+            entry: number(word >> ENTRY_SHIFT),
+            chain: number(word),
+            limit: NonZeroU16::new((word >> LIMIT_SHIFT) as u16 & Self::MAX_LIMIT),
             turn: match word & TURN {
                 0 => Turn::None,
                 HOLDS => Turn::Holds,
@@ -78,9 +94,11 @@ impl Bond {
     }
 }
 
-const ENTRY_SHIFT: u32 = 32;
-const ENTRY_BITS: u32 = 30;
-const ENTRY: u64 = (Bond::MAX_ENTRY as u64) << ENTRY_SHIFT;
+const NUMBER_BITS: u32 = 26;
+const LIMIT_BITS: u32 = 10;
+const ENTRY_SHIFT: u32 = NUMBER_BITS;
+const LIMIT_SHIFT: u32 = 2 * NUMBER_BITS;
+const ENTRY: u64 = (Bond::MAX_NUMBER as u64) << ENTRY_SHIFT;
 const WAITS: u64 = 1 << 63;
 const HOLDS: u64 = 1 << 62;
 /// Ended while it waited: the lane has yet to come to it.
@@ -184,16 +202,30 @@ impl BondWord {
 mod tests {
     use super::*;
 
-    const ENTRY: Option<NonZeroU32> = NonZeroU32::new(Bond::MAX_ENTRY);
-    const CHAIN: Option<NonZeroU32> = NonZeroU32::new(u32::MAX);
+    const ENTRY: Option<NonZeroU32> = NonZeroU32::new(Bond::MAX_NUMBER);
+    const CHAIN: Option<NonZeroU32> = NonZeroU32::new(Bond::MAX_NUMBER - 1);
+    const LIMIT: Option<NonZeroU16> = NonZeroU16::new(Bond::MAX_LIMIT);
 
     fn bond(entry: Option<NonZeroU32>, chain: Option<NonZeroU32>, turn: Turn) -> Bond {
-        Bond { entry, chain, turn }
+        Bond {
+            entry,
+            chain,
+            turn,
+            limit: None,
+        }
+    }
+
+    /// All of a bond.
+    fn full(turn: Turn) -> Bond {
+        Bond {
+            limit: LIMIT,
+            ..bond(ENTRY, CHAIN, turn)
+        }
     }
 
     fn word(turn: Turn) -> BondWord {
         let word = BondWord::new();
-        word.set(bond(ENTRY, CHAIN, turn));
+        word.set(full(turn));
         word
     }
 
@@ -204,8 +236,13 @@ mod tests {
         for entry in entries {
             for chain in chains {
                 for turn in [Turn::None, Turn::Waits, Turn::Holds] {
-                    let bond = bond(entry, chain, turn);
-                    assert_eq!(Bond::unpack(bond.pack()), bond);
+                    for limit in [None, NonZeroU16::new(1), LIMIT] {
+                        let bond = Bond {
+                            limit,
+                            ..bond(entry, chain, turn)
+                        };
+                        assert_eq!(Bond::unpack(bond.pack()), bond);
+                    }
                 }
             }
         }
@@ -216,7 +253,7 @@ mod tests {
     fn an_outsider_takes_all_of_one_that_does_not_wait() {
         for turn in [Turn::None, Turn::Holds] {
             let word = word(turn);
-            assert_eq!(word.leave(), bond(ENTRY, CHAIN, turn));
+            assert_eq!(word.leave(), full(turn));
             assert_eq!(word.load(), Bond::NONE);
             assert_eq!(word.give_turn(), Ok(()));
             assert_eq!((word.unlink(), word.take()), (Bond::NONE, Bond::NONE));
@@ -240,9 +277,9 @@ mod tests {
     fn one_that_was_given_its_turn_or_unlinked_leaves_as_such() {
         let passed = word(Turn::Waits);
         assert_eq!(passed.give_turn(), Ok(()));
-        assert_eq!(passed.leave(), bond(ENTRY, CHAIN, Turn::Holds));
+        assert_eq!(passed.leave(), full(Turn::Holds));
         let unlinked = word(Turn::Waits);
         assert_eq!(unlinked.unlink(), Bond::NONE);
-        assert_eq!(unlinked.leave(), bond(ENTRY, CHAIN, Turn::None));
+        assert_eq!(unlinked.leave(), full(Turn::None));
     }
 }

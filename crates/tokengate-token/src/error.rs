@@ -226,6 +226,9 @@ pub enum DeadlockCause {
     /// The awaited token is behind the waiting body itself, or one below it on its stack, in the
     /// lane of their key.
     OwnLane,
+    /// All permits that the awaited token could get are held by the waiting body itself, and those
+    /// below it on its stack.
+    OwnPermit,
     /// The awaited token cannot go on before bodies whose own blocking waits lead back here.
     Cycle,
     /// The waiting worker has nobody to take its place.
@@ -239,9 +242,14 @@ impl fmt::Display for DeadlockCause {
                 "it comes after this body in the lane of their serial key; ask for its result \
                  when the body has returned, or call it under another key",
             ),
+            Self::OwnPermit => f.write_str(
+                "it needs a permit of the limit under which this body executes, and there is no \
+                 other; ask for its result when the body has returned, raise the `limit`, or give \
+                 the two operations different ones",
+            ),
             Self::Cycle => f.write_str(
-                "these waits lead back to this body; take the keys in one order everywhere, or \
-                 ask for the result when the body has returned",
+                "these waits lead back to this body; take keys and permits in one order \
+                 everywhere, or ask for the result when the body has returned",
             ),
             Self::SparesExhausted => f.write_str(
                 "no spare is left to take the place of its worker; `.await` the token in an async \

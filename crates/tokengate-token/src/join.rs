@@ -94,9 +94,12 @@ impl<T, E> Future for JoinAll<T, E> {
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         publication::before_wait();
         let all = self.get_mut();
-        if all.tokens.iter().any(Token::is_behind_this_body) {
+        if let Some(cause) = all.tokens.iter().find_map(Token::is_held_up_here) {
             let each = all.tokens.drain(..);
-            return Poll::Ready(each.map(JoinAll::without_waiting).collect());
+            return Poll::Ready(
+                each.map(|token| Self::without_waiting(token, cause))
+                    .collect(),
+            );
         }
         if all.register(context.waker()) {
             return Poll::Pending;
@@ -107,11 +110,11 @@ impl<T, E> Future for JoinAll<T, E> {
 
 impl<T, E> JoinAll<T, E> {
     /// The outcome of a token of a wait that could not end.
-    fn without_waiting(token: Token<T, E>) -> Result<T, TokenError<E>> {
+    fn without_waiting(token: Token<T, E>, cause: DeadlockCause) -> Result<T, TokenError<E>> {
         if token.is_finished() {
             token.take_resolved()
         } else {
-            Err(token.would_deadlock(DeadlockCause::OwnLane.into()))
+            Err(token.would_deadlock(cause.into()))
         }
     }
 }

@@ -55,6 +55,7 @@ pub use bond::{Bond, Turn};
 pub use cell::Place;
 pub use context::{before_wait, cancelled, check, current, current_bond, in_body, set_before_wait};
 pub use deadline::{Deadline, Phase};
+pub use deadlock::{forget_permits, set_permits};
 pub use error::{
     Cancelled, Deadlock, DeadlockCause, KillReason, Panic, RejectCause, Rejection, TokenError,
     panic_message,

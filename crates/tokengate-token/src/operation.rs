@@ -24,6 +24,9 @@ pub struct Operation {
     anchor: Option<&'static str>,
     serial: bool,
     external_calls: Option<&'static [&'static str]>,
+    limit: Option<usize>,
+    limit_group: Option<&'static str>,
+    blocking: bool,
     timeout: Option<Duration>,
     ttl: Option<Duration>,
     retry: Option<Retry>,
@@ -40,6 +43,9 @@ impl Operation {
             anchor: None,
             serial: false,
             external_calls: None,
+            limit: None,
+            limit_group: None,
+            blocking: false,
             timeout: None,
             ttl: None,
             retry: None,
@@ -89,6 +95,38 @@ impl Operation {
         self
     }
 
+    /// The same operation with at most so many of its tokens that execute at once.
+    ///
+    /// # Panics
+    ///
+    /// If it is none at all.
+    #[must_use]
+    pub const fn with_limit(mut self, size: usize) -> Self {
+        assert!(size > 0, "a limit lets at least one token execute");
+        self.limit = Some(size);
+        self.plain = false;
+        self
+    }
+
+    /// As [`with_limit`](Self::with_limit), for the tokens of all operations of this group together.
+    ///
+    /// # Panics
+    ///
+    /// If it is none at all.
+    #[must_use]
+    pub const fn with_limit_group(mut self, group: &'static str, size: usize) -> Self {
+        self.limit_group = Some(group);
+        self.with_limit(size)
+    }
+
+    /// The same operation with bodies that may block, so that they run beside the workers.
+    #[must_use]
+    pub const fn blocking(mut self) -> Self {
+        self.blocking = true;
+        self.plain = false;
+        self
+    }
+
     /// The same operation with a limit for the execution of each token.
     #[must_use]
     pub const fn with_timeout(mut self, limit: Duration) -> Self {
@@ -133,8 +171,26 @@ impl Operation {
         self.external_calls
     }
 
-    /// Whether it has neither lanes, nor chains, nor limits, nor retries: one look for a scheduler that asks for
-    /// all of them.
+    /// How many of its tokens, or of its group, may execute at once, if there is a limit.
+    pub const fn limit(&self) -> Option<usize> {
+        self.limit
+    }
+
+    /// The name that its limit counts under: the group, else the label.
+    pub const fn limit_name(&self) -> &'static str {
+        match self.limit_group {
+            Some(group) => group,
+            None => self.label,
+        }
+    }
+
+    /// Whether its bodies may block.
+    pub const fn is_blocking(&self) -> bool {
+        self.blocking
+    }
+
+    /// Whether it has neither lanes, nor chains, nor limits, nor retries, and does not block: one look
+    /// for a scheduler that asks for all of them.
     #[inline]
     pub const fn is_plain(&self) -> bool {
         self.plain

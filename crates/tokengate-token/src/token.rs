@@ -17,7 +17,7 @@ use crate::error::{Deadlock, DeadlockCause, KillReason, Panic, Rejection};
 use crate::extras::Ending;
 use crate::state::Outcome;
 use crate::wait::Awaited;
-use crate::{Killer, Operation, Place, TokenError, TokenId, Turn, context, wait};
+use crate::{Killer, Operation, Place, TokenError, TokenId, Turn, context, deadlock, wait};
 
 /// The caller's half of a call; it resolves exactly once, whatever happens.
 ///
@@ -215,9 +215,16 @@ impl<T, E> Token<T, E> {
         }
     }
 
-    /// Whether the token is behind the body that runs on this thread, in the lane of their key.
-    pub(crate) fn is_behind_this_body(&self) -> bool {
-        context::is_behind_this_body(self.handle.header())
+    /// Why the token cannot start before the body that runs on this thread exits, if that is so.
+    pub(crate) fn is_held_up_here(&self) -> Option<DeadlockCause> {
+        if self.operation().is_plain() {
+            return None;
+        }
+        if context::is_behind_this_body(self.handle.header()) {
+            return Some(DeadlockCause::OwnLane);
+        }
+        let by_permits = deadlock::is_permit_of_this_body(self.handle.cell());
+        by_permits.then_some(DeadlockCause::OwnPermit)
     }
 
     /// Ends the token; `false` if it has an outcome already.
@@ -302,8 +309,8 @@ impl<T, E> Unpin for Token<T, E> {}
 impl<T, E> Future for Token<T, E> {
     type Output = Result<T, TokenError<E>>;
 
-    /// Ready with [`TokenError::WouldDeadlock`] in a body that holds the token's lane: the token
-    /// stays usable then.
+    /// Ready with [`TokenError::WouldDeadlock`] in a body that holds the token's lane, or all
+    /// permits of its limit: the token stays usable then.
     ///
     /// # Panics
     ///
@@ -312,8 +319,8 @@ impl<T, E> Future for Token<T, E> {
         let token = self.get_mut();
         if !token.is_finished() {
             context::before_wait();
-            if token.is_behind_this_body() {
-                return Poll::Ready(Err(token.would_deadlock(DeadlockCause::OwnLane.into())));
+            if let Some(cause) = token.is_held_up_here() {
+                return Poll::Ready(Err(token.would_deadlock(cause.into())));
             }
             if token.handle.register(context.waker()) {
                 return Poll::Pending;

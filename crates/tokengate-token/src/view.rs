@@ -2,6 +2,8 @@
 //!
 //! A copy of what does not change once it is published.
 
+use std::num::NonZeroU16;
+
 use crate::cell::{Header, Place};
 use crate::{Bond, Operation, TokenId};
 
@@ -15,7 +17,7 @@ pub struct TokenView {
     pub operation: &'static Operation,
     /// Its gate and domain.
     pub place: Place,
-    /// Its entry and chain.
+    /// Its entry, chain and limit.
     pub bond: Bond,
 }
 
@@ -40,5 +42,10 @@ impl TokenView {
             && self.bond.entry.is_some()
             && self.bond.entry == other.bond.entry
             && self.place.gate == other.place.gate
+    }
+
+    /// The limit that it needs a permit of: the number of the gate, and that of the limit in it.
+    pub(crate) fn limit(&self) -> Option<(u16, NonZeroU16)> {
+        Some((self.place.gate, self.bond.limit?))
     }
 }

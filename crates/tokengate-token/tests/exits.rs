@@ -34,8 +34,8 @@ fn with_one_that_has_exited<R: Send + 'static>(
 ) -> R {
     let bond = Bond {
         entry: Some(1.try_into().unwrap()),
-        chain: None,
         turn: Turn::Holds,
+        ..Bond::NONE
     };
     let (mut first, runnable) = create(&SERIAL, Plain::new(|| 7));
     runnable.set_bond(bond);

@@ -151,9 +151,9 @@ fn the_state_follows_the_life_of_a_token() {
     let place = Place {
         gate: 7,
         domain: Some(Place::MAX_DOMAIN),
-        aside: false,
         published: true,
         credit: true,
+        ..Place::default()
     };
     runnable.set_place(place);
     assert_eq!(runnable.place(), place);

@@ -4,11 +4,16 @@
 //! the awaited tokens run on the waiter's stack, and a domain has as many hands as before.
 #![doc = include_str!("README.md")]
 
+mod hand_over;
+mod serving;
 mod spares;
 
-use tokengate_token::{Deadlock, DeadlockCause, Startable, Wait};
+use tokengate_token::{Deadlock, DeadlockCause, Ran, Startable, Wait};
 
-pub(crate) use spares::{Engaged, Spares};
+#[cfg(tokengate_loom)]
+pub(crate) use serving::HandedOver;
+pub(crate) use serving::Next;
+pub(crate) use spares::{Engaged, Retired, Spares};
 
 use crate::batch;
 use crate::on_worker::OnWorker;
@@ -50,9 +55,24 @@ impl OnWorker {
     fn block(&self, wait: &mut Wait<'_>) -> Result<(), Deadlock> {
         // Callers may wait for the room, however long this takes.
         self.return_credits();
+        let _away = self.away();
+        if self.serves.get() {
+            // It takes no part, so nobody has to take its place.
+            if self.domain.spares.are_closed() {
+                self.end_all();
+            }
+            wait.park();
+            return Ok(());
+        }
         let engaged = match self.domain.spares.engage(&self.domain.sleepers) {
             Engaged::Done => true,
-            Engaged::Start(sleeper) => scheduler::start_spare(self, sleeper),
+            Engaged::Start(sleeper) => match scheduler::start_spare(self, sleeper) {
+                Ok(()) => true,
+                Err(sleeper) => {
+                    self.domain.spares.not_started(sleeper);
+                    false
+                }
+            },
             Engaged::Exhausted => false,
             Engaged::Closed => {
                 self.end_all();
@@ -77,7 +97,15 @@ impl OnWorker {
         if !here || frames >= MAX_FRAMES || self.shared.is_stopping() {
             return;
         }
-        if self.present.is_controlled() && self.shared.control.holds_back(&token.view()) {
+        let view = token.view();
+        if view.operation.is_blocking() {
+            return;
+        }
+        if self.present.is_controlled() && self.shared.control.holds_back(&view) {
+            return;
+        }
+        let limit = self.domain.anchors.permits.limit(view.bond);
+        if limit.is_some_and(|limit| !limit.take_in_place()) {
             return;
         }
         self.frames.set(frames + 1);
@@ -86,6 +114,10 @@ impl OnWorker {
         let ran = self.observe(times, || token.run(&self.home, &self.present));
         self.frames.set(frames);
         self.count(&ran);
+        if let (Ran::Tombstone | Ran::Elsewhere, Some(_)) = (&ran, limit) {
+            // Its runnable has, or had, a permit of its own.
+            self.domain.give_back(view.operation);
+        }
         // Only what is awaited runs on this stack.
         self.queue_next_in_lane();
     }

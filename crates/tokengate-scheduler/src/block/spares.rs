@@ -1,12 +1,13 @@
-//! The spares of a domain: who is fresh, engaged or idle.
+//! The spares of a domain: who is fresh, engaged, idle, or serves.
 //!
 //! Called by blocked workers and by the spares themselves. Keeps the table in `README.md`. It starts
-//! no thread; the answer says when one is to be started.
+//! no thread; the answer says when one is to be started. What those that serve do is `serving.rs`.
 
+use super::serving::Serving;
 use crate::sleep::{Sleeper, Sleepers};
 use crate::sync::atomic::AtomicUsize;
 use crate::sync::atomic::Ordering::Relaxed;
-use crate::sync::{Mutex, lock};
+use crate::sync::{Mutex, MutexGuard, lock};
 
 /// The spares of one domain.
 pub(crate) struct Spares {
@@ -17,11 +18,12 @@ pub(crate) struct Spares {
     state: Mutex<State>,
 }
 
-struct State {
-    fresh: Vec<Sleeper>,
+pub(super) struct State {
+    pub(super) fresh: Vec<Sleeper>,
     engaged: Vec<usize>,
-    idle: Vec<usize>,
-    closed: bool,
+    pub(super) idle: Vec<usize>,
+    pub(super) serving: Serving,
+    pub(super) closed: bool,
 }
 
 /// What came of an engagement.
@@ -37,6 +39,17 @@ pub(crate) enum Engaged {
     Closed,
 }
 
+/// What came of a retirement.
+#[must_use]
+pub(crate) enum Retired {
+    /// There was none: the spare goes on.
+    No,
+    /// It is idle.
+    Idle,
+    /// It is idle no more than a moment: it serves.
+    Serves,
+}
+
 impl Spares {
     /// With the sleepers of threads that may be started.
     pub(crate) fn new(fresh: Vec<Sleeper>) -> Self {
@@ -44,6 +57,7 @@ impl Spares {
             retirements: AtomicUsize::new(0),
             engaged: AtomicUsize::new(0),
             state: Mutex::new(State {
+                serving: Serving::new(fresh.len()),
                 fresh,
                 engaged: Vec::new(),
                 idle: Vec::new(),
@@ -59,13 +73,13 @@ impl Spares {
         self.engaged.load(Relaxed)
     }
 
-    /// Whether all workers, so many, and all engaged spares sleep.
+    /// Whether all workers, so many, and all engaged spares sleep, and none serves.
     ///
     /// Both locks: else a spare that is engaged or goes idle between the two looks could be taken
     /// for a worker that is blocked.
     pub(crate) fn all_sleep(&self, workers: usize, sleepers: &Sleepers) -> bool {
-        let state = lock(&self.state);
-        sleepers.are_all(workers + state.engaged.len())
+        let state = self.lock();
+        state.serving.is_quiet() && sleepers.are_all(workers + state.engaged.len())
     }
 
     /// Whether a spare that takes part should see if it is to go idle.
@@ -77,7 +91,7 @@ impl Spares {
 
     /// A thread of the domain is about to block.
     pub(crate) fn engage(&self, sleepers: &Sleepers) -> Engaged {
-        let mut state = lock(&self.state);
+        let mut state = self.lock();
         if state.closed {
             return Engaged::Closed;
         }
@@ -102,14 +116,14 @@ impl Spares {
 
     /// The thread of a fresh spare could not be started: it stays fresh.
     pub(crate) fn not_started(&self, sleeper: Sleeper) {
-        let mut state = lock(&self.state);
+        let mut state = self.lock();
         self.discharge(&mut state, sleeper.index());
         state.fresh.push(sleeper);
     }
 
     /// A wait is over.
     pub(crate) fn disengage(&self, sleepers: &Sleepers) {
-        let mut state = lock(&self.state);
+        let mut state = self.lock();
         if state.closed {
             return;
         }
@@ -120,8 +134,9 @@ impl Spares {
         match asleep {
             Some(place) => {
                 let index = state.engaged[place];
-                self.discharge(&mut state, index);
-                state.idle.push(index);
+                if self.make_idle(&mut state, index) {
+                    sleepers.unpark(index);
+                }
             }
             None => {
                 let retirements = self.retirements.load(Relaxed);
@@ -130,27 +145,45 @@ impl Spares {
         }
     }
 
-    /// Makes this spare idle, if there is a retirement; whether it is. Then it passes on what it
-    /// was unparked for, and parks.
-    pub(crate) fn retire(&self, index: usize) -> bool {
-        let mut state = lock(&self.state);
+    /// Makes this spare idle, if there is a retirement. Then it passes on what it was unparked for, and
+    /// parks, unless it serves.
+    pub(crate) fn retire(&self, index: usize) -> Retired {
+        let mut state = self.lock();
         let retirements = self.retirements.load(Relaxed);
         if state.closed || retirements == 0 {
-            return false;
+            return Retired::No;
         }
         self.retirements.store(retirements - 1, Relaxed);
-        self.discharge(&mut state, index);
-        state.idle.push(index);
-        true
+        if self.make_idle(&mut state, index) {
+            Retired::Serves
+        } else {
+            Retired::Idle
+        }
     }
 
     /// The scheduler stops: idle spares are unparked to end, and none goes idle any more.
     pub(crate) fn close(&self, sleepers: &Sleepers) {
-        let mut state = lock(&self.state);
+        let mut state = self.lock();
         state.closed = true;
         for index in std::mem::take(&mut state.idle) {
             sleepers.unpark(index);
         }
+    }
+
+    /// This spare does not take part any more; whether it serves instead.
+    fn make_idle(&self, state: &mut State, index: usize) -> bool {
+        self.discharge(state, index);
+        let serves = state.serving.wants_more();
+        if serves {
+            state.serving.enlist(index);
+        } else {
+            state.idle.push(index);
+        }
+        serves
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+        lock(&self.state)
     }
 
     fn enlist(&self, state: &mut State, index: usize) {

@@ -164,7 +164,7 @@ impl Handle {
         let order = Order::new(reason.into());
         let reason = order.reason.clone();
         self.shared
-            .order(order.before, |orders| orders.purge = Some(order));
+            .write_order(order.before, |orders| orders.purge = Some(order));
         self.shared.end_executing(|_| false, "");
         self.shared.purge_queues(&reason)
     }
@@ -194,15 +194,22 @@ impl Chain {
 impl Shared {
     /// Writes an order down, and lets it reach the tokens that are set aside or back off.
     fn order(&self, before: TokenId, write: impl FnOnce(&mut Orders)) {
-        self.control.write(before, write);
-        self.control_members();
+        self.write_order(before, write);
         let is_to_end = |token: &Runnable| self.is_to_end(token);
         let pauses = &self.control.pauses;
         let refused = pauses.post_if(is_to_end, |token| self.post_again(token));
         self.end_refused(refused);
+        let refused = self.anchors.permits.post_if(is_to_end);
+        self.end_refused(refused);
         let backing_off = &self.control.retries.backing_off;
         let refused = backing_off.post_if(is_to_end, |token| self.post_again(token));
         self.end_refused(refused);
+    }
+
+    /// Writes an order down: from here no worker sets a token aside that it is for.
+    fn write_order(&self, before: TokenId, write: impl FnOnce(&mut Orders)) {
+        self.control.write(before, write);
+        self.control_members();
     }
 
     /// Whether an order says that this token must not start.

@@ -81,20 +81,35 @@ impl OnWorker {
         if runnable.has_started() || control.pauses.is_none() {
             return Some(runnable);
         }
+        let operation = runnable.operation();
         // A token that is to be ended goes on to that.
-        let refused = |token: &Runnable| {
-            let chains = &self.domain.anchors.chains;
-            control.refuses(&token.view(), false, chains).is_some()
-        };
+        let refused = |token: &Runnable| self.refusal(token).is_some();
         match control.pauses.take(runnable, refused) {
             Taken::GoesOn(runnable) => Some(runnable),
-            Taken::SetAside => None,
+            Taken::SetAside { permit } => {
+                // It had waited for that, and does so again.
+                if permit {
+                    self.domain.give_back(operation);
+                }
+                None
+            }
             Taken::Closed(runnable) => {
                 let killed = self.domain.anchors.kill(runnable, SHUT_DOWN);
                 self.shared.count_purged(killed);
                 None
             }
         }
+    }
+}
+
+impl OnWorker {
+    /// Why this token, which has not started, is to be ended.
+    pub(crate) fn refusal(&self, token: &Runnable) -> Option<Cow<'static, str>> {
+        if !self.present.is_controlled() {
+            return None;
+        }
+        let chains = &self.domain.anchors.chains;
+        self.shared.control.refuses(&token.view(), false, chains)
     }
 }
 

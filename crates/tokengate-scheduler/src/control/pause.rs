@@ -41,7 +41,10 @@ impl State {
 /// What came of a token that a worker has taken.
 pub(super) enum Taken {
     GoesOn(Runnable),
-    SetAside,
+    SetAside {
+        /// It held a permit, which is to be given back.
+        permit: bool,
+    },
     /// It would have been set aside, but the gate ends.
     Closed(Runnable),
 }
@@ -62,9 +65,10 @@ impl Pauses {
         if state.closed {
             return Taken::Closed(runnable);
         }
+        let permit = runnable.place().permit;
         set_aside(&runnable, true);
         state.aside.push_back(runnable);
-        Taken::SetAside
+        Taken::SetAside { permit }
     }
 
     /// Whether tokens of this operation do not start for now.
@@ -154,6 +158,7 @@ impl State {
 fn set_aside(runnable: &Runnable, aside: bool) {
     runnable.set_place(Place {
         aside,
+        permit: false,
         ..runnable.place()
     });
 }

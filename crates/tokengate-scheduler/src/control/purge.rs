@@ -15,10 +15,15 @@ impl Shared {
         let mut ended = 0;
         let mut end = |runnable: Runnable| {
             let credit = runnable.place().credit;
+            let permit = runnable.place().permit.then(|| runnable.operation());
             ended += usize::from(!runnable.has_ended());
             // Whoever is next in its lane came after the purge, and is posted.
             self.exited(runnable.kill(reason.to_owned()));
             self.admission.give(usize::from(credit));
+            // Whoever is granted it is in a mailbox, or was ended before.
+            permit
+                .into_iter()
+                .for_each(|operation| self.domains[0].give_back(operation));
         };
         self.anchors.take_waiting(&mut end);
         self.control
@@ -26,6 +31,7 @@ impl Shared {
             .take_all()
             .into_iter()
             .for_each(&mut end);
+        self.anchors.permits.take_all().for_each(&mut end);
         self.control
             .retries
             .backing_off
@@ -58,6 +64,8 @@ impl Domain {
                 end(runnable);
             }
         }
+        let handed_over = self.spares.take_queued(|token| !token.has_started());
+        handed_over.into_iter().for_each(&mut end);
         for runnable in started {
             if let Err(runnable) = self.post(0, runnable) {
                 self.anchors.kill(runnable, SHUT_DOWN);

@@ -10,13 +10,14 @@ use super::*;
 use crate::anchors::Anchors;
 use crate::config::Hooks;
 use crate::local::LocalQueue;
+use crate::permits::Permits;
 use crate::sleep::Sleeper;
 use crate::topology::{Domains, Machine, WeightRanges};
 
 static OP: Operation = Operation::new("test.operation");
 
 fn anchors() -> Arc<Anchors> {
-    Arc::new(Anchors::new(StickyRegistry::new()))
+    Arc::new(Anchors::new(StickyRegistry::new(), Permits::new(0)))
 }
 
 /// A router with domains of one core and one worker each, which nobody runs.

@@ -121,14 +121,17 @@ pub struct Place {
     pub published: bool,
     /// Whether it holds a credit, to be given back when it is taken.
     pub credit: bool,
+    /// Whether it holds a permit of its limit, to be given back when it exits or is not started.
+    pub permit: bool,
 }
 
 const PUBLISHED: u32 = 1 << 31;
 const CREDIT: u32 = 1 << 30;
 const ASIDE: u32 = 1 << 29;
+const PERMIT: u32 = 1 << 28;
 const DOMAIN_SHIFT: u32 = GATE_BITS;
 const DOMAIN_BITS: u32 = 14;
-const GATE_BITS: u32 = 15;
+const GATE_BITS: u32 = 14;
 
 impl Place {
     /// The largest index of a domain that a place can hold.
@@ -149,6 +152,7 @@ impl Place {
             | if self.published { PUBLISHED } else { 0 }
             | if self.credit { CREDIT } else { 0 }
             | if self.aside { ASIDE } else { 0 }
+            | if self.permit { PERMIT } else { 0 }
     }
 
     #[inline]
@@ -160,6 +164,7 @@ impl Place {
             published: word & PUBLISHED != 0,
             credit: word & CREDIT != 0,
             aside: word & ASIDE != 0,
+            permit: word & PERMIT != 0,
         }
     }
 }
