@@ -95,6 +95,11 @@ impl Entry {
         })
     }
 
+    /// Whether the entry is `name(..)`.
+    pub(crate) fn is_list(&self) -> bool {
+        matches!(self.value, Value::List(_))
+    }
+
     /// What stands between the parentheses of `name(..)`.
     pub(crate) fn list(&self) -> syn::Result<TokenStream> {
         let Value::List(group) = &self.value else {
@@ -130,7 +135,7 @@ impl Entry {
     }
 
     /// The value has another shape; points at the value, or at the name where there is none.
-    fn misused(&self) -> Error {
+    pub(crate) fn misused(&self) -> Error {
         match &self.value {
             Value::Equals(tokens) if !tokens.is_empty() => Error::new_spanned(tokens, self.usage()),
             Value::List(group) => Error::new_spanned(group, self.usage()),

@@ -19,6 +19,7 @@ use crate::attributes::{Attributes, On, quiet};
 use crate::function::Function;
 use crate::key::{key, local};
 use crate::retry;
+use crate::tags::Storage;
 use crate::validate::Call;
 
 /// Lints that would tell the user to write what the attribute forbids, or what stands on the function already.
@@ -160,6 +161,9 @@ impl Items<'_> {
         let serial = tags.serial.then(|| quote!(.serial()));
         let calls = tags.external_calls.as_ref();
         let calls = calls.map(|labels| quote!(.with_external_calls(&[#(#labels),*])));
+        let permits = self.permits();
+        let blocks = tags.blocking || tags.storage.is_some();
+        let blocking = blocks.then(|| quote!(.blocking()));
         let timeout = self.limit("with_timeout", tags.timeout);
         let ttl = self.limit("with_ttl", tags.ttl);
         let retry = tags.retry.as_ref().map(|retry| retry.policy(private));
@@ -169,13 +173,27 @@ impl Items<'_> {
             #quiet
             #visibility fn operation() -> &'static #private::Operation {
                 static OPERATION: #private::Operation =
-                    #private::Operation::new(#label).with_weight(#private::Weight::#weight) #anchor #serial #calls #timeout #ttl #retry;
+                    #private::Operation::new(#label).with_weight(#private::Weight::#weight) #anchor #serial #calls #permits #blocking #timeout #ttl #retry;
                 &OPERATION
             }
         }
     }
 
-    /// The call that gives the operation a limit, if there is one.
+    /// The call that says how many may execute at once, if there is such a limit.
+    fn permits(&self) -> Option<TokenStream> {
+        let tags = &self.arguments.tags;
+        if let Some(Storage { group, size }) = tags.storage {
+            return Some(quote!(.with_limit_group(#group, #size)));
+        }
+        let limit = tags.limit.as_ref()?;
+        let size = limit.size?;
+        Some(match &limit.group {
+            Some(group) => quote!(.with_limit_group(#group, #size)),
+            None => quote!(.with_limit(#size)),
+        })
+    }
+
+    /// The call that gives the operation a limit of time, if there is one.
     fn limit(&self, with: &str, limit: Option<Duration>) -> Option<TokenStream> {
         let with = format_ident!("{with}");
         let limit = duration(&self.private, limit?);

@@ -253,6 +253,68 @@ use quote::quote;
 /// # }
 /// ```
 ///
+/// ## `limit = 4` or `limit("group", 4)`
+///
+/// At most so many tokens of this operation, or of all operations of the group, execute at once in a gate. The others wait
+/// in the order in which workers came to them, and hold no worker. An async body counts until it exits, also while it is
+/// suspended, and so does a body that goes on after its token was killed. `gate.set_limit` changes a limit live; operations
+/// that declare one group with different sizes get the smallest.
+///
+/// ```
+/// # use tokengate::task_token_guard;
+/// #[task_token_guard(operation_type = "thumbnail", tags(limit = 4))]
+/// fn thumbnail(image: Vec<u8>) -> usize {
+///     image.len()
+/// }
+///
+/// #[task_token_guard(operation_type = "upload", tags(limit("network", 8)))]
+/// async fn upload(bytes: Vec<u8>) -> usize {
+///     bytes.len()
+/// }
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// assert_eq!(thumbnail(vec![0; 3]).get()? + upload(vec![0; 4]).get()?, 7);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// ## `blocking`
+///
+/// The body may block: sleep, read files, wait for a lock. It runs on a further thread of its domain, a *spare*, so that the
+/// worker goes on with other tokens. At most three quarters of a domain's spares do that at once; without a free one the
+/// token waits and holds no worker. Spares share the CPU of their domain, so a body that computes gains nothing by this. Of
+/// an async body each poll runs there. On a gate with `max_spares(0)` it runs on the worker.
+///
+/// ```
+/// # use tokengate::task_token_guard;
+/// #[task_token_guard(operation_type = "read", tags(blocking))]
+/// fn read(path: String) -> std::io::Result<String> {
+///     std::fs::read_to_string(path)
+/// }
+///
+/// # fn main() {
+/// assert!(read("no such file".into()).get().is_err());
+/// # }
+/// ```
+///
+/// ## `storage_speed = "slow"`, `"moderate"`, `"fast"` or `"insane"`
+///
+/// Work on storage: short for `blocking` and a limit of 10, 25, 50 or 70 for all operations of that speed. The groups are
+/// named `storage.slow` and so on. It excludes `limit`.
+///
+/// ```
+/// # use tokengate::task_token_guard;
+/// #[task_token_guard(operation_type = "load", tags(storage_speed = "fast"))]
+/// fn load(path: String) -> std::io::Result<Vec<u8>> {
+///     std::fs::read(path)
+/// }
+///
+/// # fn main() {
+/// assert!(load("no such file".into()).get().is_err());
+/// assert_eq!(load::operation().limit(), Some(50));
+/// # }
+/// ```
+///
 /// ## `timeout = "30s"`
 ///
 /// The longest execution of a call, suspensions included: a whole number with the unit `ms`, `s`, `m` or `h`. When it is

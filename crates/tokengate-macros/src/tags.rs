@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use proc_macro2::TokenStream;
 use quote::{ToTokens, quote};
-use syn::{Error, Expr, Ident, LitStr};
+use syn::{Error, Expr, Ident, LitInt, LitStr};
 
 use crate::duration::duration;
 use crate::entry::{Entry, Row, Table};
@@ -28,6 +28,12 @@ pub(crate) struct Tags {
     pub(crate) serial: bool,
     /// The call is a lead: the labels that its body calls.
     pub(crate) external_calls: Option<Vec<LitStr>>,
+    /// How many calls execute at once.
+    pub(crate) limit: Option<Limit>,
+    /// How many storage calls of this speed execute at once.
+    pub(crate) storage: Option<Storage>,
+    /// Calls may block.
+    pub(crate) blocking: bool,
     /// The longest execution of a call.
     pub(crate) timeout: Option<Duration>,
     /// The longest wait of a call for its start.
@@ -42,6 +48,23 @@ pub(crate) struct Tags {
 pub(crate) struct Anchor {
     /// `None` if it is faulty.
     pub(crate) name: Option<LitStr>,
+}
+
+/// The tag `limit`.
+pub(crate) struct Limit {
+    /// The user's token.
+    pub(crate) tag: Ident,
+    /// The name that operations share; none for that of the operation.
+    pub(crate) group: Option<LitStr>,
+    /// `None` if it is faulty.
+    pub(crate) size: Option<usize>,
+}
+
+/// The tag `storage_speed`: a limit of this group and size.
+#[derive(Clone, Copy)]
+pub(crate) struct Storage {
+    pub(crate) group: &'static str,
+    pub(crate) size: usize,
 }
 
 /// The tag `key`.
@@ -123,6 +146,41 @@ const TAGS: Table<Tags> = Table {
             },
         },
         Row {
+            name: "limit",
+            usage: r#"`limit = 4` or `limit("group", 4)`"#,
+            read: |entry, tags| {
+                let limit = tags.limit.insert(Limit {
+                    tag: entry.name.clone(),
+                    group: None,
+                    size: None,
+                });
+                limit.read(entry)
+            },
+        },
+        Row {
+            name: "storage_speed",
+            usage: r#"`storage_speed = "slow"`, `"moderate"`, `"fast"` or `"insane"`"#,
+            read: |entry, tags| {
+                let of = |group, size| Storage { group, size };
+                let choices = [
+                    ("slow", of("storage.slow", 10)),
+                    ("moderate", of("storage.moderate", 25)),
+                    ("fast", of("storage.fast", 50)),
+                    ("insane", of("storage.insane", 70)),
+                ];
+                tags.storage = Some(entry.choice(&choices)?);
+                Ok(())
+            },
+        },
+        Row {
+            name: "blocking",
+            usage: "the flag `blocking` without a value",
+            read: |entry, tags| {
+                tags.blocking = true;
+                entry.flag()
+            },
+        },
+        Row {
             name: "timeout",
             usage: r#"`timeout = "30s"`"#,
             read: |entry, tags| {
@@ -174,6 +232,40 @@ impl Tags {
     /// Whether calls have a sticky key.
     pub(crate) fn are_keyed(&self) -> bool {
         self.sticky.is_some() || self.sticky_anchor.is_some() || self.serial
+    }
+}
+
+impl Limit {
+    /// Reads `limit = 4` or `limit("group", 4)`.
+    fn read(&mut self, entry: &Entry) -> syn::Result<()> {
+        if !entry.is_list() {
+            self.size = Some(size(entry, &entry.value()?)?);
+            return Ok(());
+        }
+        let [group, number] = &entry.expressions()?[..] else {
+            return Err(entry.misused());
+        };
+        let number = syn::parse2(number.to_token_stream()).map_err(|_| entry.misused())?;
+        let group: LitStr = syn::parse2(group.to_token_stream()).map_err(|_| entry.misused())?;
+        if group.value().trim().is_empty() {
+            let message = format!("the group of `limit` is empty: {}", entry.usage());
+            return Err(Error::new(group.span(), message));
+        }
+        self.group = Some(group);
+        self.size = Some(size(entry, &number)?);
+        Ok(())
+    }
+}
+
+/// How many: at least one.
+fn size(entry: &Entry, number: &LitInt) -> syn::Result<usize> {
+    match number.base10_parse::<usize>() {
+        Ok(0) => {
+            let message = "`limit` lets nothing execute: write how many may at once, at least 1; to hold an operation back, pause it";
+            Err(Error::new(number.span(), message))
+        }
+        Ok(size) => Ok(size),
+        Err(_) => Err(Error::new(number.span(), entry.usage())),
     }
 }
 

@@ -40,6 +40,10 @@ pub(crate) fn check_arguments(arguments: &Arguments, function: &Function, faults
     if let Some(retry) = &arguments.tags.retry {
         retry.check(is_fallible(&function.result(), arguments), faults);
     }
+    if let (Some(limit), Some(_)) = (&arguments.tags.limit, &arguments.tags.storage) {
+        let message = "`storage_speed` is a limit itself: remove one of them, or write `blocking` beside `limit`";
+        faults.at(&limit.tag, message);
+    }
 }
 
 /// Checks that the tags about the sticky key agree.

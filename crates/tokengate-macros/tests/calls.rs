@@ -109,6 +109,23 @@ fn a_body_that_runs_again_has_clones_of_its_arguments_but_the_last_time() {
 }
 
 #[test]
+fn the_operation_has_the_permits_of_the_attribute() {
+    #[task_token_guard(operation_type = "a", tags(limit = 4), crate = crate::mock)]
+    fn own() {}
+    #[task_token_guard(operation_type = "b", tags(limit("group", 8), blocking), crate = crate::mock)]
+    fn shared() {}
+    #[task_token_guard(operation_type = "c", tags(storage_speed = "moderate"), crate = crate::mock)]
+    fn storage() {}
+
+    let of = |operation: &Operation| (operation.limit, operation.blocking);
+    assert_eq!(of(double(1).operation()), (None, false));
+    assert_eq!(of(own().operation()), (Some((None, 4)), false));
+    assert_eq!(of(shared().operation()), (Some((Some("group"), 8)), true));
+    let moderate = Some((Some("storage.moderate"), 25));
+    assert_eq!(of(storage().operation()), (moderate, true));
+}
+
+#[test]
 fn the_operation_has_the_label_and_the_weight_of_the_attribute() {
     #[task_token_guard(operation_type = "lift", tags(weight = "heavy"), crate = crate::mock)]
     fn heavy() {}

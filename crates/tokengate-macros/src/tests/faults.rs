@@ -115,11 +115,11 @@ fn unknown_tags_are_named_with_the_valid_ones() {
     attributes_tell(&[
         (
             r#"operation_type = "op", tags(wieght = "light")"#,
-            r#"`wieght` is not a tag: did you mean `weight`? valid are `weight = "heavy"`, `"medium"` or `"light"`; the flag `sticky` without a value; `sticky_anchor = "name"`; `key(a, b.id)`; the flag `serial` without a value; `external_calls = ["child_op", ..]`; `timeout = "30s"`; `ttl = "5s"`; `retry(attempts = 3, backoff = "100ms", jitter, on_panic)`; the flag `fallible` without a value"#,
+            r#"`wieght` is not a tag: did you mean `weight`? valid are `weight = "heavy"`, `"medium"` or `"light"`; the flag `sticky` without a value; `sticky_anchor = "name"`; `key(a, b.id)`; the flag `serial` without a value; `external_calls = ["child_op", ..]`; `limit = 4` or `limit("group", 4)`; `storage_speed = "slow"`, `"moderate"`, `"fast"` or `"insane"`; the flag `blocking` without a value; `timeout = "30s"`; `ttl = "5s"`; `retry(attempts = 3, backoff = "100ms", jitter, on_panic)`; the flag `fallible` without a value"#,
         ),
         (
             r#"operation_type = "op", tags(colour = "light")"#,
-            r#"`colour` is not a tag: valid are `weight = "heavy"`, `"medium"` or `"light"`; the flag `sticky` without a value; `sticky_anchor = "name"`; `key(a, b.id)`; the flag `serial` without a value; `external_calls = ["child_op", ..]`; `timeout = "30s"`; `ttl = "5s"`; `retry(attempts = 3, backoff = "100ms", jitter, on_panic)`; the flag `fallible` without a value"#,
+            r#"`colour` is not a tag: valid are `weight = "heavy"`, `"medium"` or `"light"`; the flag `sticky` without a value; `sticky_anchor = "name"`; `key(a, b.id)`; the flag `serial` without a value; `external_calls = ["child_op", ..]`; `limit = 4` or `limit("group", 4)`; `storage_speed = "slow"`, `"moderate"`, `"fast"` or `"insane"`; the flag `blocking` without a value; `timeout = "30s"`; `ttl = "5s"`; `retry(attempts = 3, backoff = "100ms", jitter, on_panic)`; the flag `fallible` without a value"#,
         ),
     ]);
 }

@@ -3,6 +3,7 @@
 mod expansions;
 mod faults;
 mod key_faults;
+mod limit_faults;
 
 /// The expansion of `#[task_token_guard(arguments)] item`, as text.
 fn guard(arguments: &str, item: &str) -> proc_macro2::TokenStream {

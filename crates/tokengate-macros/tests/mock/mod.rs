@@ -60,6 +60,8 @@ pub mod __private {
         pub sticky_anchor: Option<&'static str>,
         pub serial: bool,
         pub external_calls: Option<&'static [&'static str]>,
+        pub limit: Option<(Option<&'static str>, usize)>,
+        pub blocking: bool,
         pub timeout: Option<Duration>,
         pub ttl: Option<Duration>,
         pub retry: Option<Retry>,
@@ -73,6 +75,8 @@ pub mod __private {
                 sticky_anchor: None,
                 serial: false,
                 external_calls: None,
+                limit: None,
+                blocking: false,
                 timeout: None,
                 ttl: None,
                 retry: None,
@@ -100,6 +104,27 @@ pub mod __private {
         pub const fn with_external_calls(self, labels: &'static [&'static str]) -> Self {
             Self {
                 external_calls: Some(labels),
+                ..self
+            }
+        }
+
+        pub const fn with_limit(self, size: usize) -> Self {
+            Self {
+                limit: Some((None, size)),
+                ..self
+            }
+        }
+
+        pub const fn with_limit_group(self, group: &'static str, size: usize) -> Self {
+            Self {
+                limit: Some((Some(group), size)),
+                ..self
+            }
+        }
+
+        pub const fn blocking(self) -> Self {
+            Self {
+                blocking: true,
                 ..self
             }
         }
