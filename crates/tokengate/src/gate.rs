@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use tokengate_scheduler::topology::Plan;
 use tokengate_scheduler::{
-    Call, Conductor, DrainReport, Entered, Handle, Scheduler, Scope, ShutdownReport, Sticky,
-    TimingReport, Token,
+    Call, Conductor, DrainReport, Entered, Handle, LimitState, Scheduler, Scope, ShutdownReport,
+    Sticky, TimingReport, Token,
 };
 
 use crate::builder::Builder;
@@ -239,6 +239,31 @@ impl Gate {
     /// Ends early when only paused tokens are left; see [`Scheduler::drain`].
     pub fn drain(&self, limit: Duration) -> DrainReport {
         self.scheduler.drain(limit)
+    }
+
+    /// Changes how many tokens of an operation, or of a group, may execute at once; see
+    /// [`Handle::set_limit`].
+    pub fn set_limit(&self, name: &str, size: usize) {
+        self.scheduler.handle().set_limit(name, size);
+    }
+
+    /// The limits that operations were called with so far, or that were set; in no order.
+    ///
+    /// ```
+    /// use tokengate::{Gate, task_token_guard};
+    /// #[task_token_guard(operation_type = "upload", tags(limit("network", 8)))]
+    /// fn upload(n: u64) -> u64 { n }
+    ///
+    /// let gate = Gate::start()?;
+    /// let _entered = gate.enter();
+    /// assert_eq!(upload(7).get()?, 7);
+    /// for limit in gate.limits() {
+    ///     println!("{}: {} of {}, {} wait", limit.name, limit.executing, limit.size, limit.waiting);
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn limits(&self) -> Vec<LimitState> {
+        self.scheduler.handle().limits()
     }
 
     /// What was done since the start, in honest figures; see [`TimingReport`].

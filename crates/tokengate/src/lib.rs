@@ -57,8 +57,8 @@ pub use tokengate_scheduler::topology::{Domains, Plan, PlanError, WeightRanges};
 pub use tokengate_scheduler::{
     Attempt, Body, Call, Cancelled, Chain, Conductor, DeadlockCause, DrainReport, Entered,
     EnteredChain, Explanation, Failure, FailureKind, Full, Handle, InChain, JoinAll, Key,
-    KeyHasher, KillOnDrop, KillReason, Killer, Linger, LiveChain, Operation, Panic, Phase,
-    PinnedKey, Reason, RejectCause, Rejection, Retried, Retry, SHUTDOWN_GRACE, Scope, Seed,
+    KeyHasher, KillOnDrop, KillReason, Killer, LimitState, Linger, LiveChain, Operation, Panic,
+    Phase, PinnedKey, Reason, RejectCause, Rejection, Retried, Retry, SHUTDOWN_GRACE, Scope, Seed,
     ShutdownReport, StartError, Status, Sticky, StuckThread, Timing, TimingReport, Token,
     TokenError, TokenId, TokenState, Weight, WorkerInfo, cancelled, check, flush, get_all,
     join_all,
