@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use std::num::NonZeroU16;
 use std::sync::{OnceLock, PoisonError, RwLock, RwLockWriteGuard, Weak};
 
-use tokengate_token::{Bond, Operation, Place, Runnable, forget_permits, set_permits};
+use tokengate_token::{Bond, Keeper, Operation, Place, Runnable, forget_permits, set_permits};
 
 pub(crate) use limit::{Change, Limit, Taken};
 
@@ -234,7 +234,8 @@ impl OnWorker {
                     self.take_credit();
                 }
                 match self.refusal(&runnable) {
-                    Some(reason) => _ = anchors.kill(runnable, reason),
+                    // Not those behind it in its lane: each of them is asked for in turn.
+                    Some(reason) => self.shared.exited(runnable.kill(reason)),
                     None => self.shared.count_purged(anchors.kill(runnable, SHUT_DOWN)),
                 }
             }

@@ -24,6 +24,15 @@ static SERIAL_LEAD: Operation = Operation::new("serial lead")
     .with_external_calls(&[]);
 static SHORT: Operation = Operation::new("short").with_timeout(Duration::from_micros(50));
 static IMPATIENT: Operation = Operation::new("impatient").with_ttl(Duration::from_micros(200));
+static LIMITED: Operation = Operation::new("limited").with_limit(3);
+static GROUPED: Operation = Operation::new("grouped")
+    .with_limit_group("group", 2)
+    .with_retry(RETRY);
+static SERIAL_GROUPED: Operation = Operation::new("serial grouped")
+    .serial()
+    .with_limit_group("group", 2);
+static BLOCKING: Operation = Operation::new("blocking").blocking();
+static STORAGE: Operation = Operation::new("storage async").blocking().with_limit(2);
 static RETRIED: Operation = Operation::new("retried").with_retry(RETRY);
 static SERIAL_RETRIED: Operation = Operation::new("serial retried").serial().with_retry(RETRY);
 
@@ -46,7 +55,15 @@ pub(crate) const OPERATIONS: &[&Operation] = &[
     &IMPATIENT,
     &RETRIED,
     &SERIAL_RETRIED,
+    &LIMITED,
+    &GROUPED,
+    &SERIAL_GROUPED,
+    &BLOCKING,
+    &STORAGE,
 ];
+
+/// What `set_limit` knows them by.
+pub(crate) const LIMITS: [&str; 3] = ["limited", "group", "storage async"];
 
 const KEYS: u64 = 32;
 

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering::SeqCst;
 
 use tokengate::{Handle, Operation, Token, TokenError, get_all};
 
-use crate::bodies::{OPERATIONS, Outcome, Task};
+use crate::bodies::{LIMITS, OPERATIONS, Outcome, Task};
 use crate::common::random::Random;
 use crate::common::{Census, Member};
 
@@ -86,6 +86,10 @@ impl Caller {
             0 => drop(gate.kill_operation(label, "the storm")),
             1 => gate.purge_operation(label, "the storm"),
             2 if self.random.one_in(4) => drop(gate.purge("the storm")),
+            2 => {
+                let limit = LIMITS[self.random.below(3) as usize];
+                gate.set_limit(limit, 1 + self.random.below(4) as usize);
+            }
             3 => {
                 gate.pause();
                 self.some_calls_let_go();

@@ -1,7 +1,8 @@
 //! Every state of a token against every control: what its handle gives, and that it leaves nothing.
 //!
 //! The table says what becomes of the token; for each cell the token behind it in its lane goes on as
-//! the control lets it, and lane, chain and credit are free in the end.
+//! the control lets it, and lane, chain,
+//! permit and credit are free in the end.
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -65,13 +66,14 @@ const CONTROLS: [Control; 10] = [
 ];
 
 #[rustfmt::skip]
-const TABLE: [(Stage, [Gives; CONTROLS.len()]); 12] = [
+const TABLE: [(Stage, [Gives; CONTROLS.len()]); 13] = [
     //                  kill    by op.  purge   purge   ttl     timeout  pause  drain  shutdown  drop
     //                                  by op.  all
     (Stage::Created,   [Killed, Killed, Killed, Killed, Waited, Value,   Value, Value, Rejected, Rejected]),
     (Stage::Behind,    [Killed, Killed, Killed, Killed, Waited, Value,   Value, Value, Killed,   Killed]),
     (Stage::Queued,    [Killed, Killed, Killed, Killed, Waited, Value,   Value, Value, Killed,   Killed]),
     (Stage::Paused,    [Killed, Killed, Killed, Killed, Waited, Value,   Value, Value, Killed,   Killed]),
+    (Stage::Limited,   [Killed, Killed, Killed, Killed, Waited, Value,   Value, Value, Killed,   Killed]),
     (Stage::Executing, [Killed, Killed, Value,  Value,  Value,  Overrun, Value, Value, Killed,   Value]),
     (Stage::Polled,    [Killed, Killed, Value,  Value,  Value,  Overrun, Value, Value, Killed,   Value]),
     (Stage::Suspended, [Killed, Killed, Value,  Value,  Value,  Overrun, Value, Value, Killed,   Killed]),
@@ -210,6 +212,12 @@ fn finish(
     );
     wait_until("lane and chain are given back", || {
         gate.sticky().snapshot().is_empty() && gate.conductor().snapshot().is_empty()
+    });
+    wait_until("permits are given back", || {
+        let limits = gate.limits();
+        limits
+            .iter()
+            .all(|limit| limit.executing + limit.waiting == 0)
     });
     if control == Drain {
         let report = gate.drain(HANG);

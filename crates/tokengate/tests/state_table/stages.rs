@@ -11,9 +11,11 @@ use tokengate::{
 
 use crate::common::{HANG, Held, Latch, wait_until};
 
-/// It holds a lane, leads a chain, and takes a credit. Should it fail, it waits for an hour.
+/// It holds a lane, leads a chain, takes a credit, and needs a permit. Should it fail, it waits for an
+/// hour.
 pub(crate) static SUBJECT: Operation = Operation::new("table.subject")
     .serial()
+    .with_limit_group("table", 1)
     .with_external_calls(&[])
     .with_retry(
         Retry::new(2)
@@ -23,8 +25,11 @@ pub(crate) static SUBJECT: Operation = Operation::new("table.subject")
 /// The same, but it runs again at once.
 static SUBJECT_AT_ONCE: Operation = Operation::new("table.subject")
     .serial()
+    .with_limit_group("table", 1)
     .with_external_calls(&[])
     .with_retry(Retry::new(2).with_backoff(Duration::ZERO).on_panic());
+/// It needs the same permit.
+static RIVAL: Operation = Operation::new("table.rival").with_limit_group("table", 1);
 static OTHER: Operation = Operation::new("table.other");
 
 /// The states, as the rows of the table call them.
@@ -38,6 +43,8 @@ pub(crate) enum Stage {
     Queued,
     /// Taken by a worker, and set aside as it is paused.
     Paused,
+    /// Taken by a worker, and set aside as another one has the permit.
+    Limited,
     /// A sync body that runs until it is let go or cancelled.
     Executing,
     /// An async body inside of a poll.
@@ -61,7 +68,12 @@ impl Stage {
     pub(crate) fn starts(self) -> bool {
         matches!(
             self,
-            Self::Created | Self::Behind | Self::Queued | Self::Paused | Self::PausedAgain
+            Self::Created
+                | Self::Behind
+                | Self::Queued
+                | Self::Paused
+                | Self::Limited
+                | Self::PausedAgain
         )
     }
 
@@ -93,6 +105,7 @@ impl Staged {
             Stage::Behind => behind(gate, call),
             Stage::Queued => queued(gate, call),
             Stage::Paused => paused(gate, call),
+            Stage::Limited => limited(gate, call),
             Stage::Executing => executing(gate, call),
             Stage::Polled => polled(gate, call),
             Stage::Suspended => suspended(gate, call),
@@ -118,9 +131,11 @@ impl Staged {
     pub(crate) fn is_in(&self, stage: Stage) -> bool {
         let expected = match stage {
             Stage::Created => TokenState::Created,
-            Stage::Behind | Stage::Paused | Stage::BackingOff | Stage::PausedAgain => {
-                TokenState::Waiting
-            }
+            Stage::Behind
+            | Stage::Paused
+            | Stage::Limited
+            | Stage::BackingOff
+            | Stage::PausedAgain => TokenState::Waiting,
             Stage::Queued => TokenState::Admitted,
             Stage::Executing | Stage::Polled | Stage::Suspended | Stage::Woken => {
                 TokenState::Executing
@@ -197,6 +212,14 @@ fn paused(gate: &Gate, call: Call) -> (Token<u32>, GoOn) {
         }
     };
     (token, Box::new(go_on))
+}
+
+fn limited(gate: &Gate, call: Call) -> (Token<u32>, GoOn) {
+    let (rival, go_on) = waiting_body(gate, Call::new(&RIVAL));
+    rival.detach();
+    let token = gate.spawn(call, || 1);
+    wait_for(&token, TokenState::Waiting);
+    (token, Box::new(move |_| wake(&go_on)))
 }
 
 fn executing(gate: &Gate, call: Call) -> (Token<u32>, GoOn) {
