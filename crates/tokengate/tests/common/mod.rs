@@ -84,6 +84,21 @@ pub(crate) fn elsewhere<R: Send + 'static>(f: impl FnOnce() -> R + Send + 'stati
     }
 }
 
+/// Counts all panics of the process from now on, apart from those that are thrown with
+/// `resume_unwind`: in the tests that throw theirs so, each is a fault, on whatever thread it is.
+pub(crate) fn count_panics() -> &'static AtomicUsize {
+    static PANICS: AtomicUsize = AtomicUsize::new(0);
+    static HOOK: std::sync::Once = std::sync::Once::new();
+    HOOK.call_once(|| {
+        let usual = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            PANICS.fetch_add(1, SeqCst);
+            usual(info);
+        }));
+    });
+    &PANICS
+}
+
 /// Closed at first; opened once, for all who wait.
 #[derive(Clone, Default)]
 pub(crate) struct Latch(Arc<(Mutex<bool>, Condvar)>);

@@ -12,10 +12,11 @@ mod caller;
 
 use std::cell::RefCell;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
 use caller::{Caller, Tally};
-use common::{Census, HANG, Member, elsewhere, lone_workers, wait_until};
+use common::{Census, HANG, Member, count_panics, elsewhere, lone_workers, wait_until};
 use tokengate::{Domains, Gate};
 
 const THREADS: u64 = 4;
@@ -51,6 +52,7 @@ fn gate(seed: u64, threads: &Census) -> Gate {
 
 /// Runs a storm; the gate ends when this part of it is over, in percent.
 fn storm(seed: u64, ends_at: u64) {
+    let panics = count_panics();
     let (threads, arguments) = (Census::new(), Census::new());
     let gate = gate(seed, &threads);
     let (handle, tally) = (gate.handle(), Arc::<Tally>::default());
@@ -89,6 +91,7 @@ fn storm(seed: u64, ends_at: u64) {
     );
     // A thread's own values are dropped a moment after it can be joined.
     wait_until("no thread is left", || threads.alive() == 0);
+    assert_eq!(panics.load(SeqCst), 0, "seed {seed}: a panic of our own");
 }
 
 /// Waits until it holds, as long as tokens come to their ends.

@@ -8,9 +8,10 @@
 mod common;
 mod stages;
 
+use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
-use common::{HANG, lone_workers, outcome, wait_until};
+use common::{HANG, count_panics, lone_workers, outcome, wait_until};
 use stages::{SUBJECT, Stage, Staged};
 use tokengate::{Call, Full, Gate, Operation, Phase, Token, TokenError};
 use tokengate_scheduler::Plain;
@@ -102,9 +103,11 @@ impl Control {
 
 #[test]
 fn every_control_does_to_every_state_what_the_table_says() {
+    let panics = count_panics();
     for (stage, row) in TABLE {
         for (control, expected) in CONTROLS.into_iter().zip(row) {
             check(stage, control, expected);
+            assert_eq!(panics.load(SeqCst), 0, "{stage:?} and {control:?}");
         }
     }
 }
