@@ -27,6 +27,6 @@ mod sync;
 
 pub use conductor::{ChainId, ChainView, Conductor};
 pub use key::{Key, KeyHasher};
-pub use registry::{EntryId, Linger, Mark, Pin, StickyRegistry};
+pub use registry::{EntryId, Linger, Mark, Pin, Row, StickyRegistry};
 pub use seed::Seed;
 pub use shards::{DashShards, ShardMap};

@@ -13,7 +13,7 @@ use crate::Key;
 use crate::shards::{DashShards, ShardMap};
 use crate::slots::{Number, Slots};
 use crate::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
-use crate::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize};
+use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 
 /// So many idle entries may stay in the map beside as many as there are pins.
 const IDLE_KEPT: usize = if cfg!(tokengate_loom) { 1 } else { 1024 };
@@ -103,14 +103,19 @@ pub struct Pin {
     pub count: usize,
 }
 
-/// The state of one key.
+/// What a map has for a key: yours to keep, and the registry's to read.
+#[derive(Clone, Copy, Debug)]
+pub struct Row {
+    entry: EntryId,
+    slot: u32,
+    /// How many marks the key has had, and what its entry had released before.
+    marks: u64,
+}
+
+/// What those who leave write.
 struct Entry<V> {
-    /// How many marks are not released. The one word that decides.
-    count: AtomicUsize,
-    /// Written by the first mark, under the lock of the shard; read by marks under that lock.
-    slot: AtomicU32,
-    /// As `slot`; information.
-    key: AtomicU64,
+    /// How many marks were released, of all keys that had this entry; wraps. Read by looks.
+    released: AtomicU64,
     /// When a release was last, on the clock of the linger; written before the release.
     left_ns: AtomicU64,
     value: V,
@@ -119,9 +124,7 @@ struct Entry<V> {
 impl<V: Default> Default for Entry<V> {
     fn default() -> Self {
         Self {
-            count: AtomicUsize::new(0),
-            slot: AtomicU32::new(0),
-            key: AtomicU64::new(0),
+            released: AtomicU64::new(0),
             left_ns: AtomicU64::new(0),
             value: V::default(),
         }
@@ -158,25 +161,41 @@ impl<V: Default, M: ShardMap> StickyRegistry<V, M> {
     /// `place` runs under a lock: it must not panic, block, or touch the registry.
     #[inline]
     pub fn mark(&self, key: Key, place: impl FnOnce() -> u32) -> Mark {
+        self.mark_or_keep(key, |_| false, place)
+    }
+
+    /// As [`mark`](Self::mark), but a key that came before keeps its slot if `keeps` agrees, pinned or not.
+    ///
+    /// Costs less where it agrees: nobody has to find out whether the key is pinned. `keeps` runs under
+    /// the lock too.
+    #[inline]
+    pub fn mark_or_keep(
+        &self,
+        key: Key,
+        keeps: impl FnOnce(u32) -> bool,
+        place: impl FnOnce() -> u32,
+    ) -> Mark {
         let mut is_full = false;
-        let mark = self.map.with(key.hash(), |mapped| {
-            let id = *mapped.get_or_insert_with(|| {
-                // Relaxed, both: they decide when to sweep, and nothing else.
-                let mapped = self.mapped.fetch_add(1, Relaxed) + 1;
-                is_full = mapped >= self.sweep_at.load(Relaxed);
-                self.new_entry(key)
-            });
-            let entry = self.entry(id);
-            // Acquire: pairs with the Release of the release that left zero. What the others of
-            // this pin need is ordered by the lock.
-            let slot = if entry.count.fetch_add(1, AcqRel) == 0 && !self.lingers(entry) {
-                let slot = place();
-                entry.slot.store(slot, Relaxed);
-                slot
-            } else {
-                entry.slot.load(Relaxed)
+        let mark = self.map.with(key.hash(), |found| {
+            let row = match found {
+                Some(row) => {
+                    if !keeps(row.slot) && !self.is_pinned(row) {
+                        row.slot = place();
+                    }
+                    row
+                }
+                None => {
+                    // Relaxed, both: they decide when to sweep, and nothing else.
+                    let mapped = self.mapped.fetch_add(1, Relaxed) + 1;
+                    is_full = mapped >= self.sweep_at.load(Relaxed);
+                    found.insert(self.new_row(place()))
+                }
             };
-            Mark { entry: id, slot }
+            row.marks = row.marks.wrapping_add(1);
+            Mark {
+                entry: row.entry,
+                slot: row.slot,
+            }
         });
         if is_full {
             self.sweep();
@@ -192,9 +211,8 @@ impl<V: Default, M: ShardMap> StickyRegistry<V, M> {
             // Relaxed: ordered by the release.
             entry.left_ns.store((linger.now_ns)(), Relaxed);
         }
-        // Release: whoever finds zero sees what was done under the pin.
-        let before = entry.count.fetch_sub(1, Release);
-        debug_assert_ne!(before, 0, "a mark is released once");
+        // Release: whoever looks sees what was done under the pin.
+        entry.released.fetch_add(1, Release);
     }
 
     /// The value beside a key that is counted.
@@ -203,19 +221,18 @@ impl<V: Default, M: ShardMap> StickyRegistry<V, M> {
         &self.entry(id).value
     }
 
-    /// The slot of a key that is counted.
-    pub fn slot(&self, id: EntryId) -> u32 {
-        self.entry(id).slot.load(Relaxed)
-    }
-
     /// Where a key is pinned at the moment, if it is.
     pub fn find(&self, key: Key) -> Option<u32> {
-        self.map.with(key.hash(), |mapped| {
-            let entry = self.entry((*mapped)?);
-            // Relaxed, both: the lock orders them against marks.
-            let pinned = entry.count.load(Relaxed) > 0 || self.lingers(entry);
-            pinned.then(|| entry.slot.load(Relaxed))
+        self.map.with(key.hash(), |row| {
+            let row = row.as_ref()?;
+            self.is_pinned(row).then_some(row.slot)
         })
+    }
+
+    /// About how many keys are known, pinned or not.
+    #[inline]
+    pub fn known(&self) -> usize {
+        self.mapped.load(Relaxed)
     }
 
     /// All keys that are counted, in no order.
@@ -223,13 +240,12 @@ impl<V: Default, M: ShardMap> StickyRegistry<V, M> {
     /// Not one moment's picture: shard after shard.
     pub fn snapshot(&self) -> Vec<Pin> {
         let mut pins = Vec::new();
-        self.map.for_each(|id| {
-            let entry = self.entry(id);
-            let count = entry.count.load(Relaxed);
+        self.map.for_each(|hash, row| {
+            let count = self.count(row);
             if count > 0 {
                 pins.push(Pin {
-                    key: Key::from_hash(entry.key.load(Relaxed)),
-                    slot: entry.slot.load(Relaxed),
+                    key: Key::from_hash(hash),
+                    slot: row.slot,
                     count,
                 });
             }
@@ -248,13 +264,33 @@ impl<V: Default, M: ShardMap> StickyRegistry<V, M> {
     }
 
     #[cold]
-    fn new_entry(&self, key: Key) -> EntryId {
+    fn new_row(&self, slot: u32) -> Row {
         let id = EntryId(self.entries.take(CachePadded::default));
         let entry = self.entry(id);
-        entry.key.store(key.hash(), Relaxed);
         // Not lingering: that was another key.
         entry.left_ns.store(0, Relaxed);
-        id
+        Row {
+            entry: id,
+            slot,
+            // Relaxed: all releases of the key before were seen by the sweep that gave the entry back.
+            marks: entry.released.load(Relaxed),
+        }
+    }
+
+    /// How many marks of the row's key are not released. For those who have the lock.
+    #[inline]
+    fn count(&self, row: &Row) -> usize {
+        // Acquire: pairs with the Release of each release; they are a release sequence, so the last
+        // one shows all of them.
+        let released = self.entry(row.entry).released.load(Acquire);
+        let count = row.marks.wrapping_sub(released);
+        debug_assert!(count < u64::MAX / 2, "a mark is released once");
+        count as usize
+    }
+
+    #[inline]
+    fn is_pinned(&self, row: &Row) -> bool {
+        self.count(row) > 0 || self.lingers(self.entry(row.entry))
     }
 
     /// Whether the key of this entry, which nobody counted a moment ago, stays where it was.
@@ -277,21 +313,18 @@ impl<V: Default, M: ShardMap> StickyRegistry<V, M> {
         }
         let (mut pinned, mut lingering) = (0, 0);
         let most = self.linger.map_or(0, |linger| linger.most);
-        self.map.retain(|id| {
-            let entry = self.entry(id);
-            // No mark comes between, under the lock; a release that does is seen next time. Acquire:
-            // pairs with the Release of the last release, so that the next key of this entry does
-            // not find the time that was noted before it.
-            if entry.count.load(Acquire) > 0 {
+        self.map.retain(|row| {
+            // No mark comes between, under the lock; a release that does is seen next time.
+            if self.count(row) > 0 {
                 pinned += 1;
                 return true;
             }
-            if lingering < most && self.lingers(entry) {
+            if lingering < most && self.lingers(self.entry(row.entry)) {
                 lingering += 1;
                 return true;
             }
             self.mapped.fetch_sub(1, Relaxed);
-            self.entries.give(id.0);
+            self.entries.give(row.entry.0);
             false
         });
         self.sweep_at

@@ -9,51 +9,53 @@ use std::hash::{BuildHasherDefault, Hasher};
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 
-use crate::EntryId;
+use crate::Row;
 
-/// A map from hashes to entries in which one key at a time can be looked at and filled.
+/// A map from hashes to rows in which one key at a time can be looked at and filled.
 pub trait ShardMap: Send + Sync {
-    /// Calls `f` with the entry of this hash, if there is one; what it puts there stays.
+    /// Calls `f` with the row of this hash, if there is one; what it puts there stays.
     ///
     /// No other call of `with` for the same hash, and no call of `retain`, runs at the same time.
-    fn with<R>(&self, hash: u64, f: impl FnOnce(&mut Option<EntryId>) -> R) -> R;
+    fn with<R>(&self, hash: u64, f: impl FnOnce(&mut Option<Row>) -> R) -> R;
 
-    /// Takes out each entry for which `keep` says `false`.
-    fn retain(&self, keep: impl FnMut(EntryId) -> bool);
+    /// Takes out each row for which `keep` says `false`.
+    fn retain(&self, keep: impl FnMut(&Row) -> bool);
 
-    /// Calls `look` with each entry.
-    fn for_each(&self, look: impl FnMut(EntryId));
+    /// Calls `look` with each hash and row.
+    fn for_each(&self, look: impl FnMut(u64, &Row));
 }
 
 /// A dashmap.
 #[derive(Default)]
-pub struct DashShards(DashMap<u64, EntryId, BuildHasherDefault<Spread>>);
+pub struct DashShards(DashMap<u64, Option<Row>, BuildHasherDefault<Spread>>);
 
 impl ShardMap for DashShards {
     #[inline]
-    fn with<R>(&self, hash: u64, f: impl FnOnce(&mut Option<EntryId>) -> R) -> R {
-        if let Some(entry) = self.0.get_mut(&hash) {
-            return f(&mut Some(*entry));
+    fn with<R>(&self, hash: u64, f: impl FnOnce(&mut Option<Row>) -> R) -> R {
+        if let Some(mut row) = self.0.get_mut(&hash) {
+            return f(&mut row);
         }
         match self.0.entry(hash) {
-            Entry::Occupied(entry) => f(&mut Some(*entry.get())),
-            Entry::Vacant(entry) => {
-                let mut filled = None;
-                let result = f(&mut filled);
-                if let Some(filled) = filled {
-                    entry.insert(filled);
+            Entry::Occupied(mut row) => f(row.get_mut()),
+            Entry::Vacant(place) => {
+                let mut row = None;
+                let result = f(&mut row);
+                if row.is_some() {
+                    place.insert(row);
                 }
                 result
             }
         }
     }
 
-    fn retain(&self, mut keep: impl FnMut(EntryId) -> bool) {
-        self.0.retain(|_, entry| keep(*entry));
+    fn retain(&self, mut keep: impl FnMut(&Row) -> bool) {
+        self.0.retain(|_, row| row.as_ref().is_some_and(&mut keep));
     }
 
-    fn for_each(&self, mut look: impl FnMut(EntryId)) {
-        self.0.iter().for_each(|entry| look(*entry));
+    fn for_each(&self, mut look: impl FnMut(u64, &Row)) {
+        for row in &self.0 {
+            row.iter().for_each(|found| look(*row.key(), found));
+        }
     }
 }
 

@@ -15,31 +15,31 @@ use std::sync::{Arc, Mutex as StdMutex};
 use loom::cell::UnsafeCell;
 use loom::sync::Mutex;
 use loom::thread::{self, JoinHandle};
-use tokengate_anchor::{EntryId, Key, Mark, ShardMap, StickyRegistry};
+use tokengate_anchor::{EntryId, Key, Mark, Row, ShardMap, StickyRegistry};
 
 /// The shards of the model's map: key `n` is in shard `n`.
 const SHARDS: usize = 3;
 
 /// A map of few keys, with a lock for each.
 #[derive(Default)]
-struct Shards([Mutex<Option<EntryId>>; SHARDS]);
+struct Shards([Mutex<Option<Row>>; SHARDS]);
 
 impl ShardMap for Shards {
-    fn with<R>(&self, hash: u64, f: impl FnOnce(&mut Option<EntryId>) -> R) -> R {
+    fn with<R>(&self, hash: u64, f: impl FnOnce(&mut Option<Row>) -> R) -> R {
         f(&mut self.0[hash as usize].lock().unwrap())
     }
 
-    fn retain(&self, mut keep: impl FnMut(EntryId) -> bool) {
+    fn retain(&self, mut keep: impl FnMut(&Row) -> bool) {
         for shard in &self.0 {
             let mut shard = shard.lock().unwrap();
-            *shard = shard.filter(|&id| keep(id));
+            *shard = shard.filter(|row| keep(row));
         }
     }
 
-    fn for_each(&self, mut look: impl FnMut(EntryId)) {
-        for shard in &self.0 {
+    fn for_each(&self, mut look: impl FnMut(u64, &Row)) {
+        for (hash, shard) in (0..).zip(&self.0) {
             let shard = shard.lock().unwrap();
-            shard.iter().for_each(|&id| look(id));
+            shard.iter().for_each(|row| look(hash, row));
         }
     }
 }
@@ -77,6 +77,20 @@ impl Pins {
             }
             slot
         });
+        self.note(key, mark);
+        (mark, chosen)
+    }
+
+    /// Marks a key that is content where it is.
+    fn keep(&self, key: u64, slot: u32) -> Mark {
+        let mark = self
+            .registry
+            .mark_or_keep(Key::from_hash(key), |_| true, || slot);
+        self.note(key, mark);
+        mark
+    }
+
+    fn note(&self, key: u64, mark: Mark) {
         let mut counted = self.counted.lock().unwrap();
         for (other, held) in counted.iter() {
             if *other == key {
@@ -86,7 +100,6 @@ impl Pins {
             }
         }
         counted.push((key, mark));
-        (mark, chosen)
     }
 
     /// What a token does under its pin, then its exit.
@@ -180,6 +193,47 @@ fn the_release_that_ends_a_pin_happens_before_the_next_pin() {
         note.note(chosen);
     });
     seen.assert_both();
+}
+
+#[test]
+fn a_key_that_keeps_its_slot_is_pinned_again_whatever_is_released_meanwhile() {
+    loom::model(|| {
+        let pins = Pins::shared();
+        let (mark, _) = pins.mark(1, 1);
+        let exit = spawn(&pins, move |pins| pins.release(1, mark));
+        // Does not look; the exit before or after it is no matter.
+        let kept = pins.keep(1, 2);
+        assert_eq!(kept, mark);
+        let arrival = spawn(&pins, |pins| pins.mark(1, 3));
+        let (other, chosen) = arrival.join().unwrap();
+        assert!(!chosen && other == kept);
+        exit.join().unwrap();
+        assert_eq!(pins.pinned(), [(1, (1, 2))].into());
+        pins.release(1, kept);
+        assert_eq!(pins.pinned(), [(1, (1, 1))].into());
+        pins.release(1, other);
+        assert!(pins.pinned().is_empty());
+        assert_eq!(pins.keep(1, 4).slot, 1);
+    });
+}
+
+#[test]
+fn a_sweep_against_a_key_that_keeps_its_slot_gives_no_pin_away() {
+    loom::model(|| {
+        let pins = Pins::shared();
+        pins.alone(1, 11);
+        pins.alone(0, 10);
+        let kept = spawn(&pins, |pins| pins.keep(1, 21));
+        // The third entry: this one sweeps.
+        let (third, _) = pins.mark(2, 12);
+        let (fourth, _) = pins.mark(0, 20);
+        let kept = kept.join().unwrap();
+        assert!([11, 21].contains(&kept.slot));
+        for (key, mark) in [(0, fourth), (1, kept), (2, third)] {
+            pins.release(key, mark);
+        }
+        assert!(pins.pinned().is_empty());
+    });
 }
 
 #[test]
