@@ -79,7 +79,8 @@ fn bind_to(
     position
 }
 
-/// The core that the key is pinned to; a new key is pinned to the less busy one of two.
+/// The core that the key is pinned to. A new key is pinned to the less busy one of two, and so is one that
+/// is free again, unless it may as well stay.
 #[inline]
 fn pin(gate: &Shared, thread: &ThreadState, call: &Call, key: Key) -> (Position, EntryId) {
     let place = || {
@@ -87,7 +88,12 @@ fn pin(gate: &Shared, thread: &ThreadState, call: &Call, key: Key) -> (Position,
         let position = router.route_key(call.weight, &thread.rotation, &gate.domains);
         position.flat_index() as u32
     };
-    let mark = gate.anchors.keys.mark(key, place);
+    let (keys, domains) = (&gate.anchors.keys, &gate.domains);
+    let keeps = |slot| {
+        let at = gate.position(slot as usize);
+        gate.router.keeps(call.weight, at, keys.known(), domains)
+    };
+    let mark = keys.mark_or_keep(key, keeps, place);
     (gate.position(mark.slot as usize), mark.entry)
 }
 

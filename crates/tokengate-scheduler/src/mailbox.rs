@@ -28,6 +28,8 @@ struct Posting {
     /// post, so that whoever sees the runnable, or what it did, sees it counted. `Relaxed`
     /// throughout: the post itself is the release.
     posted: AtomicUsize,
+    /// How many were taken when a poster looked last.
+    seen_taken: AtomicUsize,
 }
 
 struct Draining {
@@ -46,6 +48,7 @@ impl Mailbox {
             inbox: CachePadded::new(Posting {
                 inbox: Inbox::new(),
                 posted: AtomicUsize::new(0),
+                seen_taken: AtomicUsize::new(0),
             }),
             drain: CachePadded::new(Draining {
                 backlog: Mutex::new(RunnableList::new()),
@@ -104,6 +107,23 @@ impl Mailbox {
         let queued = self.posted().wrapping_sub(taken);
         // The two are read one after the other, and may have wrapped: no less than none.
         if queued > usize::MAX / 2 { 0 } else { queued }
+    }
+
+    /// Whether some have come since the last drain, and no more than so many are queued. For posters:
+    /// seldom reads what the drainers write.
+    #[inline]
+    pub(crate) fn is_in_use(&self, most: usize) -> bool {
+        // Relaxed, all: a glance.
+        if self.inbox.inbox.is_empty() {
+            return false;
+        }
+        let posted = self.posted();
+        if posted.wrapping_sub(self.inbox.seen_taken.load(Relaxed)) <= most {
+            return true;
+        }
+        let taken = self.drain.taken.load(Relaxed);
+        self.inbox.seen_taken.store(taken, Relaxed);
+        posted.wrapping_sub(taken) <= most
     }
 
     /// How many were ever posted, or refused when it was closed.
@@ -183,6 +203,28 @@ mod tests {
         }
         assert!(mailbox.is_empty());
         assert_eq!(mailbox.posted(), 5);
+    }
+
+    #[test]
+    fn it_is_in_use_while_some_wait_that_came_since_the_last_drain_and_not_too_many() {
+        let (mailbox, mut numbers) = (Mailbox::new(), Numbers::default());
+        let mut post = |count| {
+            (0..count).for_each(|_| assert!(mailbox.post(numbers.next()).is_ok()));
+        };
+        let drain = |limit| mailbox.drain(limit, drop);
+        assert!(!mailbox.is_in_use(9));
+        post(3);
+        assert!(mailbox.is_in_use(3) && !mailbox.is_in_use(2));
+        assert_eq!(drain(1), 1);
+        assert!(!mailbox.is_in_use(9), "the rest is in the backlog");
+        post(1);
+        assert!(mailbox.is_in_use(3) && !mailbox.is_in_use(2));
+        // However many have gone through.
+        for _ in 0..100 {
+            post(1);
+            assert!(mailbox.is_in_use(4));
+            assert_eq!(drain(1), 1);
+        }
     }
 
     #[test]

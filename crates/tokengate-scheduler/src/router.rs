@@ -20,6 +20,9 @@ const COMPARE_EVERY: usize = 31;
 /// How much longer a queue must be before the other is taken: below that, order beats balance.
 const CLEARLY_LONGER: usize = 64;
 
+/// More keys than so many for each core are balanced by their number.
+const MANY_KEYS: usize = 16;
+
 /// A core, as an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Position {
@@ -49,6 +52,8 @@ impl Position {
 struct Range {
     /// The cores of its own domains, first those of the domains that lighter weights may not use.
     own: Box<[Position]>,
+    /// Of the cores of all domains, whether each is one of `own`.
+    is_own: Box<[bool]>,
     /// How many of `own` are closed to lighter weights, if that is not all of them.
     reserved: usize,
     /// Cores of domains that are lent while they are idle.
@@ -135,8 +140,12 @@ impl Router {
             // A range that is all reserved has nothing to lean to.
             let leans = !rest.is_empty();
             let own = positions(&[reserved, &rest].concat());
+            let cores = plan.domains().iter().map(|domain| domain.cores.len()).sum();
+            let mut is_own = vec![false; cores];
+            own.iter().for_each(|core| is_own[core.flat_index()] = true);
             Range {
                 own,
+                is_own: is_own.into(),
                 reserved: if leans { positions(reserved).len() } else { 0 },
                 borrowable: positions(ranges.borrowable(weight)),
             }
@@ -200,6 +209,27 @@ impl Router {
         let turn = rotation.next();
         let candidate = range.own[in_turn(turn, range.own.len())];
         range.shorter(candidate, turn, domains)
+    }
+}
+
+impl Router {
+    /// Whether a key of this weight may as well stay, though it were free to go: there is no other core,
+    /// or its own has something to do and no other one can have a clearly shorter queue.
+    ///
+    /// For one of so many keys. Of few each one counts for the balance: those do not stay.
+    #[inline]
+    pub(crate) fn keeps(
+        &self,
+        weight: Weight,
+        at: Position,
+        keys: usize,
+        domains: &[Arc<Domain>],
+    ) -> bool {
+        let range = self.range(weight);
+        let mailbox = &domains[usize::from(at.domain)].mailboxes[usize::from(at.core)];
+        range.is_own[at.flat_index()]
+            && (range.own.len() == 1
+                || keys > MANY_KEYS * range.own.len() && mailbox.is_in_use(CLEARLY_LONGER))
     }
 }
 

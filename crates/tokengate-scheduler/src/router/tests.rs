@@ -325,3 +325,39 @@ fn batches_find_the_core_that_was_routed_to() {
         .collect();
     assert_eq!(flat.len(), 6);
 }
+
+#[test]
+fn a_key_stays_where_it_was_if_others_wait_there_and_not_clearly_more_than_elsewhere() {
+    let cores = shared(2);
+    let at = |domain| Position::new(domain, 0, domain);
+    let keeps = |domain, keys| {
+        cores
+            .router
+            .keeps(Weight::Medium, at(domain), keys, &cores.domains)
+    };
+    assert!(!keeps(0, 1_000), "nothing is queued there");
+    cores.post(0, 1);
+    assert!(keeps(0, 1_000) && !keeps(1, 1_000));
+    assert!(!keeps(0, 2 * MANY_KEYS), "they are few");
+    cores.post(0, CLEARLY_LONGER - 1);
+    assert!(keeps(0, 1_000));
+    cores.post(0, 1);
+    assert!(!keeps(0, 1_000), "its queue is long");
+}
+
+#[test]
+fn a_key_that_is_free_does_not_stay_outside_of_the_range_of_its_weight() {
+    let cores = strict(4);
+    (0..4).for_each(|domain| cores.post(domain, 1));
+    for (weight, first) in [(Weight::Heavy, 0), (Weight::Medium, 1), (Weight::Light, 2)] {
+        for domain in 0..4 {
+            let at = Position::new(domain, 0, domain);
+            let keeps = cores.router.keeps(weight, at, 1_000, &cores.domains);
+            assert_eq!(keeps, domain >= first, "{weight} in {domain}");
+        }
+    }
+    // Where there is no choice it stays, however few keys there are.
+    let only = Position::new(0, 0, 0);
+    let cores = shared(1);
+    assert!(cores.router.keeps(Weight::Light, only, 1, &cores.domains));
+}
