@@ -16,7 +16,7 @@ use crate::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 
 /// So many idle entries may stay in the map beside as many as there are pins.
-const IDLE_KEPT: usize = if cfg!(tokengate_loom) { 1 } else { 1024 };
+const IDLE_KEPT: usize = if cfg!(tokengate_loom) { 1 } else { 16_384 };
 
 /// Keys, each pinned to a slot while it is counted, with a value of yours beside.
 ///

@@ -17,7 +17,7 @@ const TARGETS: u32 = 4;
 const KEYS: u64 = 16;
 
 /// Twice as many as the registry keeps idle: passing through makes it sweep.
-const MANY: u64 = 2 * 1024;
+const MANY: u64 = 2 * 16 * 1024;
 
 fn key(number: u64) -> Key {
     Key::from_hash(number)
@@ -144,7 +144,7 @@ fn ten_million_keys_one_after_the_other_leave_few_entries() {
         .map(|n| registry.mark(key(n), || n as u32))
         .collect();
     pass_through(&registry, 10_000_000);
-    assert!(entries(&registry) < 2_000, "{}", entries(&registry));
+    assert!(entries(&registry) < 17_000, "{}", entries(&registry));
     assert_eq!(registry.snapshot().len(), 100);
     for (n, mark) in (0..).zip(kept) {
         assert_eq!(registry.find(key(n)), Some(n as u32));
@@ -154,7 +154,7 @@ fn ten_million_keys_one_after_the_other_leave_few_entries() {
 
 #[test]
 fn entries_are_as_many_as_were_pinned_at_one_time() {
-    const AT_A_TIME: u64 = 20_000;
+    const AT_A_TIME: u64 = 50_000;
     let registry = StickyRegistry::<()>::new();
     let mut most = 0;
     for round in 0..4 {
@@ -164,7 +164,7 @@ fn entries_are_as_many_as_were_pinned_at_one_time() {
         marks.iter().for_each(|mark| registry.release(mark.entry));
     }
     assert!(most >= AT_A_TIME as usize);
-    assert!(most <= 2 * AT_A_TIME as usize + 2_048, "{most}");
+    assert!(most <= 2 * AT_A_TIME as usize + 17_000, "{most}");
 }
 
 #[test]
