@@ -121,6 +121,12 @@ impl BondWord {
         Bond::unpack(self.0.load(Acquire))
     }
 
+    /// Whether its turn has not come. Acquire, as [`load`](Self::load).
+    #[inline(always)]
+    pub(crate) fn waits(&self) -> bool {
+        self.0.load(Acquire) & WAITS != 0
+    }
+
     /// Relaxed: whoever can end the token learns of it later.
     #[inline]
     pub(crate) fn set(&self, bond: Bond) {

@@ -17,7 +17,7 @@ use crate::error::{Deadlock, DeadlockCause, KillReason, Panic, Rejection};
 use crate::extras::Ending;
 use crate::state::Outcome;
 use crate::wait::Awaited;
-use crate::{Killer, Operation, Place, TokenError, TokenId, Turn, context, deadlock, wait};
+use crate::{Killer, Operation, Place, TokenError, TokenId, context, deadlock, wait};
 
 /// The caller's half of a call; it resolves exactly once, whatever happens.
 ///
@@ -139,7 +139,7 @@ impl<T, E> Token<T, E> {
             Some(Outcome::TimedOut) => TokenState::TimedOut,
             Some(Outcome::Rejected) => TokenState::Rejected,
             None if now.started() => TokenState::Executing,
-            None if header.bond().turn == Turn::Waits => TokenState::Waiting,
+            None if header.bond_word().waits() => TokenState::Waiting,
             None => match header.place() {
                 Place { aside: true, .. } => TokenState::Waiting,
                 Place {

@@ -20,7 +20,7 @@ use crate::error::Deadlock;
 use crate::extras::Times;
 use crate::present::Present;
 use crate::runnable::{Home, Ran};
-use crate::{Deadline, TokenView, Turn, context};
+use crate::{Deadline, TokenView, context};
 
 thread_local! {
     /// This thread's parker with its waker, kept between waits.
@@ -86,7 +86,7 @@ impl Wait<'_> {
             if let Some(run) = header.vtable().run_here
                 && !now.started()
                 && !now.resolved()
-                && header.bond().turn != Turn::Waits
+                && !header.bond_word().waits()
                 && !header.place().aside
             {
                 f(Startable { cell, header, run });
