@@ -33,6 +33,7 @@ const UNSAFE_FILES: &[&str] = &[
     "crates/tokengate-token/src/token.rs",
     "crates/tokengate-token/src/wait.rs",
     "crates/tokengate-token/tests/layout.rs",
+    "crates/tokengate-token/tests/loom_bond.rs",
     "crates/tokengate-token/tests/wake.rs",
 ];
 
