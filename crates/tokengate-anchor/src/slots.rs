@@ -19,6 +19,9 @@ use crate::sync::{Mutex, lock, thread_number};
 /// The number of a slot.
 pub(crate) type Number = NonZeroU32;
 
+/// The largest number: two bits of a word are left to users who keep a number there.
+const MOST: u32 = u32::MAX >> 2;
+
 /// How many pools there are: enough for the threads that a machine runs at a time.
 const POOLS: usize = if cfg!(tokengate_loom) { 2 } else { 16 };
 
@@ -50,8 +53,11 @@ impl<T> Slots<T> {
         let free = own.pop().or_else(|| self.pop_from_others(own));
         free.unwrap_or_else(|| {
             let index = self.all.push(make());
-            let number = u32::try_from(index + 1).ok().and_then(Number::new);
-            number.expect("memory ends before four billion slots do")
+            let number = u32::try_from(index + 1)
+                .ok()
+                .filter(|&number| number <= MOST);
+            let number = number.and_then(Number::new);
+            number.expect("memory ends before a billion slots do")
         })
     }
 

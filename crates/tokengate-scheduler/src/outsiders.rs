@@ -18,6 +18,8 @@ use crate::sync::atomic::Ordering::{AcqRel, Acquire};
 pub(crate) struct Outsiders {
     entered: AtomicUsize,
     left: AtomicUsize,
+    /// How many give back what a token held at the moment: no destructor of a body runs there.
+    exiting: AtomicUsize,
 }
 
 impl Outsiders {
@@ -28,6 +30,12 @@ impl Outsiders {
         let left = self.left.load(Acquire);
         (self.entered.load(Acquire) == left).then_some(left)
     }
+
+    /// Whether nobody is at an exit. To be asked when the lanes are closed: whoever has taken the next
+    /// one out of a lane before that is seen here.
+    pub(crate) fn none_exiting(&self) -> bool {
+        self.exiting.load(Acquire) == 0
+    }
 }
 
 impl Keeper for Shared {
@@ -37,15 +45,19 @@ impl Keeper for Shared {
     }
 
     fn exited(&self, bond: Bond) {
+        // AcqRel, both: before the pass, which the close of a lane acquires, and after the post.
+        self.outsiders.exiting.fetch_add(1, AcqRel);
         if let Some(next) = self.anchors.exit(bond, |gone| self.post_home(gone)) {
             self.post_home(next);
         }
+        self.outsiders.exiting.fetch_sub(1, AcqRel);
+        self.note_progress();
     }
 
     fn left(&self) {
         // AcqRel: after the post.
         self.outsiders.left.fetch_add(1, AcqRel);
-        self.worker_parks();
+        self.note_progress();
     }
 }
 

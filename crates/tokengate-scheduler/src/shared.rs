@@ -71,7 +71,7 @@ pub(crate) struct Shared {
     open_batches: Mutex<Vec<Weak<AtomicUsize>>>,
     /// Those who end tokens of it from outside.
     pub(crate) outsiders: Outsiders,
-    /// Notified when a thread ends, and when a worker parks or an outsider leaves while draining.
+    /// Notified when a thread ends, when a worker parks while draining, and when an outsider leaves.
     progress: Event,
 }
 
@@ -249,8 +249,7 @@ impl Shared {
         }
     }
 
-    /// Called by a worker that announces its sleep, by a spare that has gone idle, and by an outsider
-    /// who leaves: a drain looks again.
+    /// Called by a worker that announces its sleep, and by a spare that has gone idle.
     pub(crate) fn worker_parks(&self) {
         if self.lifecycle.load(Acquire) == DRAINING {
             self.progress.notify(usize::MAX);
@@ -341,9 +340,19 @@ impl Shared {
         self.note_progress();
     }
 
-    /// A thread has ended.
+    /// A thread has ended, or an outsider has left. Whoever waits for that looks again.
     pub(crate) fn note_progress(&self) {
         self.progress.notify(usize::MAX);
+    }
+
+    /// Waits until no outsider is at an exit, at most until then.
+    pub(crate) fn wait_for_exits(&self, deadline: Instant) {
+        loop {
+            listener!(self.progress => listener);
+            if self.outsiders.none_exiting() || !wait_until(listener, Some(deadline)) {
+                return;
+            }
+        }
     }
 
     /// Waits until all threads have ended, at most until then; whether they have.

@@ -71,9 +71,13 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 pub(crate) fn end_patiently(shared: &Shared, on_own_thread: bool) {
     shared.stop();
     purge(shared);
-    while !on_own_thread && !shared.wait_for_end(Instant::now() + LOOK_EVERY) {
+    if on_own_thread {
+        return;
+    }
+    while !shared.wait_for_end(Instant::now() + LOOK_EVERY) {
         purge(shared);
     }
+    close_lanes(shared, Instant::now() + SHUTDOWN_GRACE);
 }
 
 /// Purges, cancels, and waits for the threads to end, for the grace at most.
@@ -104,9 +108,7 @@ pub(crate) fn end(shared: &Shared, drained: bool, on_own_thread: bool) -> Shutdo
         for domain in &shared.domains {
             domain.close();
         }
-        // After the mailboxes: who joins a lane from now on is refused by the one or the other.
-        let killed = shared.anchors.close_lanes(SHUT_DOWN);
-        shared.count_purged(killed);
+        close_lanes(shared, deadline);
     }
     ShutdownReport {
         drained,
@@ -139,6 +141,15 @@ fn purge(shared: &Shared) {
             shared.count_purged(shared.anchors.kill(next, SHUT_DOWN));
         }
     }
+}
+
+/// Ends what is left in lanes when the mailboxes are closed: who joins one from now on is refused.
+///
+/// An outsider who was quicker has the next one of a lane in hand; that resolves with it.
+fn close_lanes(shared: &Shared, deadline: Instant) {
+    let killed = shared.anchors.close_lanes(SHUT_DOWN);
+    shared.count_purged(killed);
+    shared.wait_for_exits(deadline);
 }
 
 struct Executing {

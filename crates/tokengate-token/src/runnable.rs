@@ -344,8 +344,8 @@ impl Runnable {
         self.header().bond()
     }
 
-    /// Binds the token: once, when its [place](Self::set_place) is set, and before anybody can end it
-    /// through its handle or a [`Deadline`].
+    /// Binds the token: once, and before anybody can end it through its handle or a [`Deadline`]. By then
+    /// its [place](Self::set_place) names its gate.
     #[inline]
     pub fn set_bond(&self, bond: Bond) {
         self.header().bond_word().set(bond);
