@@ -191,16 +191,18 @@ impl Permits {
 
     fn states(&self) -> Vec<LimitState> {
         let names = self.names.read().unwrap_or_else(PoisonError::into_inner);
-        let state = |(name, named): (&Box<str>, &Named)| {
-            let now = self.limits[usize::from(named.number.get()) - 1].snapshot();
+        let state = |(name, number): (&str, NonZeroU16)| {
+            let now = self.limits[usize::from(number.get()) - 1].snapshot();
             LimitState {
-                name: name.to_string(),
+                name: name.to_owned(),
                 size: now.size,
                 executing: now.taken,
                 waiting: now.aside,
             }
         };
-        names.by_name.iter().map(state).collect()
+        let numbers = names.by_name.iter();
+        let numbers = numbers.map(|(name, named)| (&**name, named.number));
+        numbers.map(state).collect()
     }
 
     fn write(&self) -> RwLockWriteGuard<'_, Names> {
