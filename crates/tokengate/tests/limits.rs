@@ -10,8 +10,8 @@ use std::time::Duration;
 use common::{HANG, Held, Latch, elsewhere, outcome, small_gate, value, wait_until, wide_gate};
 use smol::future::yield_now;
 use tokengate::{
-    Call, Gate, Handle, Key, LimitState, Operation, Token, TokenError, TokenState, get_all,
-    task_token_guard,
+    Attempt, Call, Gate, Handle, Key, LimitState, Operation, Retried, Retry, Token, TokenError,
+    TokenState, get_all, task_token_guard,
 };
 
 static TWO: Operation = Operation::new("test.two").with_limit(2);
@@ -19,6 +19,12 @@ static ONE: Operation = Operation::new("test.one").with_limit(1);
 static PLAIN: Operation = Operation::new("test.plain");
 static SERIAL: Operation = Operation::new("test.serial").serial().with_limit(1);
 static LEFT: Operation = Operation::new("test.left").with_limit_group("test.group", 3);
+static RETRIED: Operation = Operation::new("test.retried")
+    .with_limit(1)
+    .with_retry(Retry::new(3).with_backoff(Duration::from_secs(3_600)));
+static AGAIN: Operation = Operation::new("test.again")
+    .with_limit(2)
+    .with_retry(Retry::new(3).with_backoff(Duration::ZERO));
 static RIGHT: Operation = Operation::new("test.right").with_limit_group("test.group", 2);
 
 fn current() -> Handle {
@@ -475,6 +481,32 @@ fn a_ttl_runs_while_a_token_waits_for_a_permit() {
     assert!(matches!(outcome(late), Err(TokenError::TimedOut { .. })));
     release.open();
     executing.into_iter().for_each(value);
+}
+
+#[test]
+fn between_two_attempts_a_token_has_no_permit() {
+    let gate = small_gate();
+    let fails_once = || {
+        Retried::fallible(|attempt: Attempt| match attempt.number() {
+            1 => Err("no"),
+            n => Ok(n),
+        })
+    };
+    let failing = gate.handle().submit(&RETRIED, fails_once());
+    wait_until("its first attempt has failed", || {
+        failing.status().attempt == 2
+    });
+    // Which waits an hour for the next one.
+    assert_eq!(value(gate.spawn(&RETRIED, || 7)), 7);
+    assert_free(&gate, "test.retried");
+    assert!(failing.kill("not needed"));
+    let again: Vec<_> = (0..50)
+        .map(|_| gate.handle().submit(&AGAIN, fails_once()))
+        .collect();
+    for token in again {
+        assert_eq!(value(token), 2);
+    }
+    assert_free(&gate, "test.again");
 }
 
 #[task_token_guard(operation_type = "test.tagged", tags(limit("test.tags", 3)))]
