@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 
 use tokengate_anchor::{ChainId, Conductor, EntryId, StickyRegistry};
-use tokengate_token::{Bond, Joined, RejectCause, Runnable, RunnableList, Turn};
+use tokengate_token::{Abandoned, Bond, Joined, RejectCause, Runnable, RunnableList, Turn};
 
 use crate::lane::Lane;
 use crate::permits::Permits;
@@ -70,14 +70,14 @@ impl Anchors {
         self.end(runnable, |runnable| runnable.reject(cause.clone()));
     }
 
-    fn end(&self, runnable: Runnable, end: impl Fn(Runnable) -> Bond) -> usize {
+    fn end(&self, runnable: Runnable, end: impl Fn(Runnable) -> Abandoned) -> usize {
         let mut ended = 0;
         let mut next = vec![runnable];
         // Not by recursion: a lane may be long.
         while let Some(runnable) = next.pop() {
             ended += 1;
             let held = self.permits.held_by(&runnable);
-            next.extend(self.exit(end(runnable), drop));
+            next.extend(self.exit(end(runnable).bond, drop));
             next.extend(
                 held.into_iter()
                     .flat_map(|limit| self.permits.release(limit)),

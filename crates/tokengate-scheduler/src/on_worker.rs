@@ -154,7 +154,7 @@ impl OnWorker {
     #[inline]
     pub(crate) fn count(&self, ran: &Ran) {
         match ran {
-            Ran::Completed => self.member.recorder.finished(false),
+            Ran::Completed | Ran::Late(_) => self.member.recorder.finished(false),
             Ran::Failed | Ran::Panicked => self.member.recorder.finished(true),
             _ => {}
         }
@@ -202,11 +202,14 @@ impl OnWorker {
             let after = clock::thread_cpu()?;
             Some(after.saturating_sub(before))
         });
-        if !matches!(ran, Ran::Tombstone | Ran::Elsewhere) {
+        if !matches!(ran, Ran::Tombstone(_) | Ran::Elsewhere) {
             let recorder = &self.member.recorder;
             recorder.ran(Duration::from_nanos(end_ns - start_ns), cpu);
         }
-        if matches!(ran, Ran::Completed | Ran::Failed | Ran::Panicked) {
+        if matches!(
+            ran,
+            Ran::Completed | Ran::Failed | Ran::Panicked | Ran::Late(_)
+        ) {
             let recorder = &self.member.recorder;
             recorder.resolved(end_ns.saturating_sub(submitted_ns));
         }

@@ -13,7 +13,7 @@ use crate::cell::{Header, Place, kill, task};
 use crate::error::RejectCause;
 use crate::extras::{Ending, Times};
 use crate::present::Present;
-use crate::{Bond, Deadline, Operation, TokenId, TokenView};
+use crate::{Bond, Deadline, Operation, Outcome, TokenId, TokenView};
 
 /// The right to run a token's body, or the next poll of it.
 ///
@@ -39,13 +39,15 @@ pub enum Ran {
     Failed,
     /// The body panicked, and is gone.
     Panicked,
+    /// The body returned or panicked, and is gone, after the token had been ended from outside.
+    Late(Outcome),
     /// The token had been ended before it was started: nothing was run.
-    Tombstone,
+    Tombstone(Outcome),
     /// The token was started by its waiter: nothing was run here.
     Elsewhere,
     /// The token was ended from outside, and its body dropped here: a future that was killed, or
     /// whatever the home [refuses](Home::refuses) to let start.
-    Dropped,
+    Dropped(Outcome),
     /// An async body waits; its waker will post it to its home.
     Suspended,
     /// An async body was woken while it was polled: run it again when it is its turn.
@@ -62,9 +64,18 @@ impl Ran {
         if header.state().load().started() {
             Self::Elsewhere
         } else {
-            Self::Tombstone
+            Self::Tombstone(header.ended_as())
         }
     }
+}
+
+/// What became of a token whose runnable was [given up](Runnable::kill).
+#[derive(Clone, Copy, Debug)]
+pub struct Abandoned {
+    /// What it ended as: its body and arguments are gone. None if its waiter has started it.
+    pub outcome: Option<Outcome>,
+    /// What it was bound to, if it has exited by this. It holds its lane only if the turn says so.
+    pub bond: Bond,
 }
 
 /// Where an async body lives between two polls; given to each [`Runnable::run`].
@@ -265,20 +276,19 @@ impl Runnable {
     /// Ends the token without running it; no effect on a token that has an outcome, or that its
     /// waiter has started.
     ///
-    /// Gives what the token was bound to if it has exited by this; it is the caller's to be given
-    /// back. It holds its lane only if the turn says so.
-    pub fn kill(self, reason: impl Into<Cow<'static, str>>) -> Bond {
+    /// Says what became of it; what it was bound to is the caller's to be given back.
+    pub fn kill(self, reason: impl Into<Cow<'static, str>>) -> Abandoned {
         self.end(Ending::Killed(reason.into()))
     }
 
     /// Refuses the token: its handle resolves as rejected. As [`kill`](Self::kill).
-    pub fn reject(self, cause: RejectCause) -> Bond {
+    pub fn reject(self, cause: RejectCause) -> Abandoned {
         self.end(Ending::Rejected(cause))
     }
 
     #[cold]
     #[expect(unsafe_code, reason = "gives the half up")]
-    fn end(self, ending: Ending) -> Bond {
+    fn end(self, ending: Ending) -> Abandoned {
         // SAFETY: the half is ours, and `into_raw` gives it up.
         unsafe { kill::abandon(self.into_raw(), ending) }
     }

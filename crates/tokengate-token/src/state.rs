@@ -29,21 +29,24 @@ const OUTCOME_SHIFT: u32 = 29;
 /// The most attempts that the word can count.
 pub(crate) const MAX_ATTEMPTS: u32 = ATTEMPTS_MASK / ATTEMPT;
 
-/// How a token ended; decides what the result slot holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How a token ended.
+///
+/// What its result slot holds follows from that: the result, the panic, or, for a token that was
+/// ended from outside, nothing; then the extras hold the reason.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u32)]
-pub(crate) enum Outcome {
-    /// The body returned; the slot holds `Ok`.
+pub enum Outcome {
+    /// The body returned a value.
     Value = 1,
-    /// The body returned an error; the slot holds `Err`.
+    /// The body returned an error.
     Error = 2,
-    /// The body panicked; the slot holds the payload.
+    /// The body panicked.
     Panicked = 3,
-    /// Ended from outside; the slot holds nothing, the extras hold the reason.
+    /// It was ended from outside: killed, purged, or abandoned.
     Killed = 4,
-    /// Refused before it was queued; as `Killed`.
+    /// It was refused before it was queued.
     Rejected = 5,
-    /// Its time was over; as `Killed`.
+    /// Its time was over.
     TimedOut = 6,
 }
 

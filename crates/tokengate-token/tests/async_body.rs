@@ -140,7 +140,7 @@ fn a_killed_body_is_dropped_at_home_or_when_its_poll_returns() {
     assert_eq!((held.count(), queue.len()), (0, 1));
     gate.waker().wake();
     assert_eq!(queue.len(), 1, "killed and woken is still one runnable");
-    assert!(matches!(queue.run_one(), Some(Ran::Dropped)));
+    assert!(matches!(queue.run_one(), Some(Ran::Dropped(_))));
     assert_eq!(held.count(), 1);
 
     // During its poll, by itself.
@@ -153,7 +153,7 @@ fn a_killed_body_is_dropped_at_home_or_when_its_poll_returns() {
         drop(counted);
     }));
     *killer.lock().unwrap() = Some(token.killer());
-    assert!(matches!(queue.run_one(), Some(Ran::Dropped)));
+    assert!(matches!(queue.run_one(), Some(Ran::Dropped(_))));
     assert_eq!(held.count(), 2);
 
     // Queued again.
@@ -162,7 +162,7 @@ fn a_killed_body_is_dropped_at_home_or_when_its_poll_returns() {
     gate.waker().wake();
     assert!(token.kill("no"));
     assert_eq!((held.count(), queue.len()), (2, 1));
-    assert!(matches!(queue.run_one(), Some(Ran::Dropped)));
+    assert!(matches!(queue.run_one(), Some(Ran::Dropped(_))));
     assert_eq!(held.count(), 3);
 }
 
@@ -245,7 +245,7 @@ fn a_body_that_is_polled_can_be_left_alone() {
         let [reference] = queue.seated().try_into().unwrap();
         assert!(reference.kill_suspended("between two polls"));
         assert!(token.is_finished());
-        assert!(matches!(queue.run_one(), Some(Ran::Dropped)));
+        assert!(matches!(queue.run_one(), Some(Ran::Dropped(_))));
         assert_eq!((held.count(), queue.len()), (1, 0));
     }
 }

@@ -6,7 +6,7 @@ use std::sync::mpsc::channel;
 
 use common::{Drops, OP};
 use tokengate_token::{
-    Deadline, NoHome, Phase, Plain, Ran, TokenError, TokenState, cancelled, create,
+    Deadline, NoHome, Outcome, Phase, Plain, Ran, TokenError, TokenState, cancelled, create,
 };
 
 #[test]
@@ -18,7 +18,7 @@ fn a_wait_that_is_over_drops_the_body_at_once() {
     assert!(deadline.pass(Phase::Waiting));
     assert!(!deadline.pass(Phase::Waiting) && !token.kill("late"));
     assert_eq!((drops.count(), token.state()), (1, TokenState::TimedOut));
-    assert!(matches!(runnable.run(&NoHome::shared()), Ran::Tombstone));
+    assert!(matches!(runnable.run(&NoHome::shared()), Ran::Tombstone(_)));
     let Err(TokenError::TimedOut { phase, attempt, .. }) = token.get() else {
         panic!("its time was over");
     };
@@ -41,7 +41,10 @@ fn the_end_of_a_wait_leaves_a_started_body_alone_and_that_of_an_execution_does_n
     let (token, runnable) = create(&OP, Plain::new(body));
     sender.send(runnable.deadline()).unwrap();
     // The late result would be that of a panic.
-    assert!(matches!(runnable.run(&NoHome::shared()), Ran::Completed));
+    assert!(matches!(
+        runnable.run(&NoHome::shared()),
+        Ran::Late(Outcome::TimedOut)
+    ));
     let Err(TokenError::TimedOut { phase, .. }) = token.get() else {
         panic!("its time was over");
     };

@@ -23,7 +23,7 @@ fn a_killed_token_never_starts_and_its_body_is_dropped_at_once() {
     assert!(token.kill("not needed"));
     assert_eq!(drops.count(), 1);
     assert!(token.is_finished());
-    assert!(matches!(runnable.run(&NoHome::shared()), Ran::Tombstone));
+    assert!(matches!(runnable.run(&NoHome::shared()), Ran::Tombstone(_)));
     let error: TokenError = token.get().map(|_: ()| ()).unwrap_err();
     let text = error.to_string();
     assert!(
@@ -68,7 +68,7 @@ fn a_running_body_sees_that_it_is_cancelled_and_its_result_is_dropped() {
     is_started.recv().unwrap();
     assert!(token.kill("enough"));
     assert!(matches!(token.get(), Err(TokenError::Killed { .. })));
-    assert!(matches!(runner.join().unwrap(), Ran::Completed));
+    assert!(matches!(runner.join().unwrap(), Ran::Late(_)));
     assert_eq!(drops.count(), 1);
 }
 
@@ -140,7 +140,7 @@ fn a_killer_reaches_a_detached_call() {
     token.detach();
     assert!(killer.kill("no"));
     assert_eq!(drops.count(), 1);
-    assert!(matches!(runnable.run(&NoHome::shared()), Ran::Tombstone));
+    assert!(matches!(runnable.run(&NoHome::shared()), Ran::Tombstone(_)));
 }
 
 #[test]
@@ -194,7 +194,7 @@ fn dropping_a_runnable_kills_its_token() {
 fn a_tied_call_is_killed_with_its_handle() {
     let (token, runnable) = create(&OP, Plain::new(|| ()));
     drop(token.kill_on_drop());
-    assert!(matches!(runnable.run(&NoHome::shared()), Ran::Tombstone));
+    assert!(matches!(runnable.run(&NoHome::shared()), Ran::Tombstone(_)));
 }
 
 #[test]
@@ -286,7 +286,7 @@ fn killed_async_bodies_resolve_at_once_and_are_dropped_by_their_home() {
     assert!(token.is_finished());
     assert_eq!(drops.count(), 0, "its home drops it, not the killer");
     assert_eq!(queue.len(), 1);
-    assert!(matches!(queue.run_one(), Some(Ran::Dropped)));
+    assert!(matches!(queue.run_one(), Some(Ran::Dropped(_))));
     assert_eq!(drops.count(), 1);
     gate.waker().wake();
     assert_eq!(queue.len(), 0);

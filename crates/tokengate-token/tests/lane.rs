@@ -129,7 +129,10 @@ fn one_that_is_killed_while_it_waits_keeps_its_place_as_a_tombstone() {
     let mut list = lane.pass();
     let tombstone = list.pop_front().unwrap();
     assert_eq!(tombstone.id(), killed_id);
-    assert!(matches!(tombstone.run(&NoHome::shared()), Ran::Tombstone));
+    assert!(matches!(
+        tombstone.run(&NoHome::shared()),
+        Ran::Tombstone(_)
+    ));
     assert_eq!(ids(list), [last.id()]);
 }
 

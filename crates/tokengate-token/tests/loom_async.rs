@@ -146,8 +146,8 @@ fn a_kill_during_poll_or_suspension_drops_the_future_once_by_its_owner() {
         assert!(token.kill("mine"));
         let ran = runner.join().unwrap();
         match ran {
-            Ran::Tombstone | Ran::Dropped => assert_eq!(queue.len(), 0),
-            Ran::Suspended => assert!(matches!(queue.run_next(), Ran::Dropped)),
+            Ran::Tombstone(_) | Ran::Dropped(_) => assert_eq!(queue.len(), 0),
+            Ran::Suspended => assert!(matches!(queue.run_next(), Ran::Dropped(_))),
             other => panic!("{other:?}"),
         }
         assert_eq!(drops.count(), 1);
@@ -184,7 +184,7 @@ fn a_kill_against_a_wake_up_gives_one_runnable() {
         assert_eq!((drops.count(), wakes.count()), (1, 1));
         match (ran, block_on(token)) {
             (Ran::Completed, Ok(())) => assert!(!killed),
-            (Ran::Completed | Ran::Dropped, Err(TokenError::Killed { .. })) => assert!(killed),
+            (Ran::Late(_) | Ran::Dropped(_), Err(TokenError::Killed { .. })) => assert!(killed),
             other => panic!("{other:?}"),
         }
         queue.assert_left();
@@ -212,7 +212,7 @@ fn the_last_reference_may_go_anywhere() {
         let ran = queue.run_next();
         opener.join().unwrap();
         if killer.join().unwrap() {
-            assert!(matches!(ran, Ran::Dropped | Ran::Completed));
+            assert!(matches!(ran, Ran::Dropped(_) | Ran::Late(_)));
         }
         assert_eq!(queue.len(), 0);
         assert_eq!(drops.count(), 1);

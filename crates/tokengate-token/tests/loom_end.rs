@@ -71,7 +71,7 @@ fn its_waker_and_its_end_give_one_runnable_while_the_handle_lets_go() {
         let ran = queue.run_next();
         opener.join().unwrap();
         match (killer.join().unwrap(), ran) {
-            (true, Ran::Dropped) | (false, Ran::Completed) => {}
+            (true, Ran::Dropped(_)) | (false, Ran::Completed) => {}
             other => panic!("{other:?}"),
         }
         assert_gone(&queue, &drops);
@@ -106,7 +106,7 @@ fn its_end_against_its_waker_wakes_the_last_waiter() {
         };
         assert!(first.count() <= 1);
         match (killed, ran, result) {
-            (true, Ran::Dropped, Err(TokenError::Killed { .. }))
+            (true, Ran::Dropped(_), Err(TokenError::Killed { .. }))
             | (false, Ran::Completed, Ok(())) => {}
             other => panic!("{other:?}"),
         }
@@ -140,9 +140,9 @@ fn a_body_that_is_being_polled_is_left_alone_and_ended_by_the_next_look() {
         drop(seated);
         match (killed, killed_after, ran) {
             // Queued by the waker, and killed there: whoever takes it drops it.
-            (true, false, Ran::Dropped) => {}
+            (true, false, Ran::Dropped(_)) => {}
             (true, false, Ran::Suspended) | (false, true, Ran::Suspended) => {
-                assert!(matches!(queue.run_next(), Ran::Dropped));
+                assert!(matches!(queue.run_next(), Ran::Dropped(_)));
             }
             other => panic!("{other:?}"),
         }
@@ -165,7 +165,7 @@ fn a_home_that_ends_and_a_handle_that_kills_give_one_runnable() {
         door.forget();
         let handle = thread::spawn(move || (token.kill("mine"), token));
         let killer = kill_elsewhere(queue.seated());
-        assert!(matches!(queue.run_next(), Ran::Dropped));
+        assert!(matches!(queue.run_next(), Ran::Dropped(_)));
         let (killed_by_handle, token) = handle.join().unwrap();
         assert_ne!(killer.join().unwrap(), killed_by_handle);
         assert!(matches!(block_on(token), Err(TokenError::Killed { .. })));

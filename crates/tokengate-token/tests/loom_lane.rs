@@ -77,7 +77,7 @@ impl Lane {
             self.holders.with_mut(|_| {
                 self.order.lock().unwrap().push(runnable.id());
                 let ran = runnable.run(&nowhere());
-                assert!(matches!(ran, Ran::Completed | Ran::Tombstone));
+                assert!(matches!(ran, Ran::Completed | Ran::Tombstone(_)));
             });
             if turns.is_empty() {
                 turns = self.queue.pass();

@@ -58,9 +58,9 @@ fn a_kill_comes_before_during_or_between_attempts_and_is_final() {
         let (retries, ran) = run(runnable, &nowhere());
         let killed = other.join().unwrap();
         let results = match (retries, &ran) {
-            (0, Ran::Tombstone) => 0,
+            (0, Ran::Tombstone(_)) => 0,
             // Killed in the first attempt, or after it.
-            (0, Ran::Failed | Ran::Dropped) | (1, Ran::Tombstone) => 1,
+            (0, Ran::Failed | Ran::Dropped(_)) | (1, Ran::Tombstone(_)) => 1,
             // Killed in the second attempt, or not at all.
             (1, Ran::Completed) => 2,
             other => panic!("{other:?}"),
@@ -222,7 +222,7 @@ fn a_seat_is_left_though_its_token_is_killed_between_attempts() {
         let killed = other.join().unwrap();
         match last {
             Ran::Failed => {}
-            Ran::Dropped | Ran::Tombstone => assert!(killed),
+            Ran::Dropped(_) | Ran::Tombstone(_) => assert!(killed),
             other => panic!("{other:?}"),
         }
         drop(token);

@@ -162,7 +162,7 @@ fn a_panicking_future_is_dropped_once_wherever_it_ends() {
         queue.run_all();
         if kill {
             assert!(token.kill("no"));
-            assert!(matches!(queue.run_one(), Some(Ran::Dropped)));
+            assert!(matches!(queue.run_one(), Some(Ran::Dropped(_))));
         } else {
             gate.waker().wake();
             drop(queue.pop().unwrap());

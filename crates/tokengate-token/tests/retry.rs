@@ -150,7 +150,7 @@ fn a_kill_between_two_attempts_drops_the_body_at_once() {
     assert!(token.kill("not needed"));
     assert_eq!(drops.count(), 1);
     assert_eq!(*told.0.lock().unwrap(), [token.id()]);
-    assert!(matches!(runnable.run(&home), Ran::Tombstone));
+    assert!(matches!(runnable.run(&home), Ran::Tombstone(_)));
     assert!(matches!(token.get(), Err(TokenError::Killed { .. })));
 }
 
@@ -167,7 +167,7 @@ fn a_kill_before_the_first_attempt_tells_no_home() {
     assert!(token.kill("not needed"));
     assert!(matches!(
         runnable.run(&(Arc::new(Tells) as _)),
-        Ran::Tombstone
+        Ran::Tombstone(_)
     ));
 }
 
@@ -218,7 +218,7 @@ fn a_time_limit_ends_the_attempt_it_was_set_for_and_no_other() {
         panic!("its time was over");
     };
     assert_eq!((phase, attempt), (Phase::Executing, 2));
-    assert!(matches!(runnable.run(&NoHome::shared()), Ran::Tombstone));
+    assert!(matches!(runnable.run(&NoHome::shared()), Ran::Tombstone(_)));
 }
 
 #[test]
@@ -394,7 +394,7 @@ fn an_async_body_that_is_killed_between_attempts_leaves_its_seat() {
             let seated = queue.seated().pop().expect("it has a seat");
             // It is not being polled: a shutdown that leaves polls alone takes it too.
             assert!(seated.kill_suspended("not needed"));
-            assert!(matches!(runnable.run(&home), Ran::Tombstone));
+            assert!(matches!(runnable.run(&home), Ran::Tombstone(_)));
         }
         assert_eq!((queue.left().len(), drops.count()), (1, 2));
         assert!(matches!(token.get(), Err(TokenError::Killed { .. })));

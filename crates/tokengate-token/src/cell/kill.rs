@@ -10,9 +10,9 @@ use std::ptr::NonNull;
 use super::{Header, free_cell, run, task};
 use crate::extras::Ending;
 use crate::keeper::Visit;
-use crate::runnable::Runnable;
+use crate::runnable::{Abandoned, Runnable};
 use crate::state::{Kill, Outcome, State};
-use crate::{Bond, Phase, TokenView};
+use crate::{Phase, TokenView};
 
 /// What came of a claim. If it won the clean-up is to be done, at the latest when this is dropped.
 #[must_use]
@@ -195,22 +195,24 @@ fn tell_who_waits(header: &Header) {
 }
 
 /// Ends a token whose runnable is given up without being run, unless its waiter has started it: then
-/// it goes on. Gives what it was bound to, if it has exited by this.
+/// it goes on. Says what it ended as, and what it was bound to if it has exited by this.
 ///
 /// # Safety
 ///
 /// The caller owns the runnable half, which is in no lane any more, and gives it up.
 #[expect(unsafe_code, reason = "owns the runnable half of a cell")]
-pub(crate) unsafe fn abandon(cell: NonNull<Header>, ending: Ending) -> Bond {
+pub(crate) unsafe fn abandon(cell: NonNull<Header>, ending: Ending) -> Abandoned {
     // SAFETY: alive until the half lets go.
     let header = unsafe { cell.as_ref() };
     let has_started = header.state.load().started();
     if header.is_async() && has_started {
         // SAFETY: the same.
         drop(unsafe { claim_as_owner(cell, ending, State::kill) });
+        let outcome = Some(header.ended_as());
         // SAFETY: nobody else starts it while the runnable is ours, so it was started before and
         // queued again: its runnable owns the future.
-        return unsafe { task::drop_future(cell) };
+        let bond = unsafe { task::drop_future(cell) };
+        return Abandoned { outcome, bond };
     }
     // A body that was started elsewhere, by a waiter, goes on: this is its tombstone.
     // SAFETY: the same.
@@ -223,6 +225,7 @@ pub(crate) unsafe fn abandon(cell: NonNull<Header>, ending: Ending) -> Bond {
     } else {
         header.bond.unlink()
     };
+    let outcome = (!header.state.load().started()).then(|| header.ended_as());
     if header.is_async() {
         // SAFETY: the half is given up; the body is gone, or its claimer's.
         unsafe { task::let_go_unstarted(cell) };
@@ -230,5 +233,5 @@ pub(crate) unsafe fn abandon(cell: NonNull<Header>, ending: Ending) -> Bond {
         // SAFETY: the same.
         unsafe { run::release(cell) };
     }
-    bond
+    Abandoned { outcome, bond }
 }

@@ -26,7 +26,7 @@ use crate::keeper::Visit;
 use crate::memory::Block;
 use crate::present::Present;
 use crate::runnable::{Home, Ran};
-use crate::state::State;
+use crate::state::{Outcome, State};
 use crate::sync::UnsafeCell;
 use crate::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use crate::sync::atomic::{AtomicPtr, AtomicU32};
@@ -172,6 +172,13 @@ impl Place {
 impl Header {
     pub(crate) fn state(&self) -> &State {
         &self.state
+    }
+
+    /// The outcome of a token that has one.
+    #[cold]
+    pub(crate) fn ended_as(&self) -> Outcome {
+        let outcome = self.state.load().outcome();
+        outcome.expect("a token that does not start or go on was ended from outside")
     }
 
     #[inline]

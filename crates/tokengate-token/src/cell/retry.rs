@@ -132,9 +132,10 @@ where
     // SAFETY: alive until the runnable half lets go (obligation 1); not used after that.
     let header = unsafe { cell.as_ref() };
     if !header.state.start() {
+        let tombstone = Ran::Tombstone(header.ended_as());
         // SAFETY: the half is ours (obligation 1).
         unsafe { run::release(cell) };
-        return Ran::Tombstone;
+        return tombstone;
     }
     // SAFETY: the start was claimed (and obligation 2).
     let returned = unsafe { call_body::<F, T, E>(cell, home, present) };
@@ -162,9 +163,10 @@ where
         },
         None => {
             header.exited(home);
+            let dropped = Ran::Dropped(header.ended_as());
             // SAFETY: the half is ours (obligation 1); the body is gone, and there is no result.
             unsafe { run::release(cell) };
-            Ran::Dropped
+            dropped
         }
     }
 }

@@ -45,9 +45,10 @@ where
     // SAFETY: the start was claimed (and obligation 2).
     let Some(returned) = (unsafe { call_body::<F, T, E>(cell, home, present) }) else {
         header.exited(home);
+        let dropped = Ran::Dropped(header.ended_as());
         // SAFETY: the half is ours (obligation 1); the body is gone.
         unsafe { release(cell) };
-        return Ran::Dropped;
+        return dropped;
     };
     // SAFETY: the body was moved out, so the stage is free; the half is ours (obligation 1).
     unsafe { finish(cell, returned, home, State::complete, release_watched) }
@@ -77,7 +78,7 @@ where
     // SAFETY: the start was claimed (and obligation 2).
     let Some(returned) = (unsafe { call_body::<F, T, E>(cell, home, present) }) else {
         header.exited(home);
-        return Ran::Dropped;
+        return Ran::Dropped(header.ended_as());
     };
     // SAFETY: the body was moved out; `complete_watched` does not release, and nothing else does.
     unsafe { finish(cell, returned, home, State::complete_watched, |_| {}) }
@@ -184,7 +185,7 @@ pub(super) unsafe fn finish<T, E>(
         // SAFETY: as above.
         Err(panic) => unsafe { stage.cast::<Box<dyn Any + Send>>().write(panic) },
     });
-    match complete(&header.state, outcome) {
+    let ran = match complete(&header.state, outcome) {
         Complete::Released => return ran,
         Complete::Resolved { waker, closed } => {
             if closed {
@@ -196,12 +197,14 @@ pub(super) unsafe fn finish<T, E>(
                 // SAFETY: the transition gave the slot to us.
                 unsafe { wake(header, closed) };
             }
+            ran
         }
         Complete::Late => {
             // SAFETY: written above; the outcome is a killer's, so the handle does not read it.
             drop(unsafe { drop_result::<T, E>(cell, outcome) });
+            Ran::Late(header.ended_as())
         }
-    }
+    };
     // SAFETY: the half is ours (obligation 1); result and waker were seen to.
     unsafe { release(cell) };
     ran

@@ -106,9 +106,10 @@ where
             return unsafe { drop_at_home(cell, home) };
         }
     } else if !header.state.start() {
+        let tombstone = Ran::Tombstone(header.ended_as());
         // SAFETY: the body is its claimer's, and the half is ours (obligation 1).
         unsafe { let_go_unstarted(cell) };
-        return Ran::Tombstone;
+        return tombstone;
     }
     let future = run::stage_of::<Result<T, E>>(cell).cast::<F>();
     let poll = || {
@@ -220,13 +221,14 @@ unsafe fn suspend(cell: NonNull<Header>, home: &Arc<dyn Home>, present: Option<&
 #[expect(unsafe_code, reason = "owns the runnable half of a cell")]
 pub(super) unsafe fn drop_at_home(cell: NonNull<Header>, home: &Arc<dyn Home>) -> Ran {
     // SAFETY: alive while the half is ours.
-    let operation = unsafe { cell.as_ref() }.operation;
+    let header = unsafe { cell.as_ref() };
+    let (operation, outcome) = (header.operation, header.ended_as());
     // SAFETY: as the caller says.
     let bond = unsafe { drop_future(cell) };
     if !bond.is_none() {
         home.exited(operation, bond);
     }
-    Ran::Dropped
+    Ran::Dropped(outcome)
 }
 
 /// Drops the future of a token that was ended from outside, and lets go; what it was bound to.
