@@ -30,6 +30,8 @@ pub(crate) enum Ending {
 pub struct Times {
     /// When it was submitted, if that is to be measured.
     pub submitted: Option<NonZeroU64>,
+    /// When its body was started, if that is to be measured.
+    pub started: Option<NonZeroU64>,
     /// The longest time from its start to its end.
     pub timeout: Option<NonZeroU64>,
     /// The alarm that is set for it.
@@ -55,6 +57,8 @@ pub(crate) struct Extras {
     /// a token resolves or waits for its next attempt.
     home: OnceLock<Arc<dyn Home>>,
     times: StoredTimes,
+    /// When it was ended from outside; 0 if nobody says. Written with the ending, read by anybody.
+    ended_at: AtomicU64,
 }
 
 /// [`Times`], with 0 for none. Written by the creator before publication, later by the owner of the
@@ -62,6 +66,8 @@ pub(crate) struct Extras {
 #[derive(Default)]
 struct StoredTimes {
     submitted: AtomicU64,
+    /// Written by the first one that is about to start the body, and not changed by later ones.
+    started: AtomicU64,
     timeout: AtomicU64,
     alarm_due: AtomicU64,
     alarm_number: AtomicU64,
@@ -74,6 +80,7 @@ impl Default for Extras {
             killer: OnceLock::new(),
             home: OnceLock::new(),
             times: StoredTimes::default(),
+            ended_at: AtomicU64::new(0),
         }
     }
 }
@@ -98,6 +105,7 @@ impl Extras {
         let number = NonZeroU64::new(self.times.alarm_number.load(Relaxed));
         Times {
             submitted: NonZeroU64::new(self.times.submitted.load(Relaxed)),
+            started: NonZeroU64::new(self.times.started.load(Relaxed)),
             timeout: NonZeroU64::new(self.times.timeout.load(Relaxed)),
             alarm: number.map(|number| AlarmId {
                 due: self.times.alarm_due.load(Relaxed),
@@ -110,10 +118,31 @@ impl Extras {
         let number = |value: Option<NonZeroU64>| value.map_or(0, NonZeroU64::get);
         let stored = &self.times;
         stored.submitted.store(number(times.submitted), Relaxed);
+        stored.started.store(number(times.started), Relaxed);
         stored.timeout.store(number(times.timeout), Relaxed);
         let due = times.alarm.map_or(0, |alarm| alarm.due);
         stored.alarm_due.store(due, Relaxed);
         let alarm = times.alarm.map(|alarm| alarm.number);
         stored.alarm_number.store(number(alarm), Relaxed);
+    }
+
+    /// Notes when the body is started, unless that was noted before; gives what is noted.
+    ///
+    /// Its runner and its waiter may both be about to start it.
+    pub(crate) fn note_started(&self, now: NonZeroU64) -> NonZeroU64 {
+        let stored = &self.times.started;
+        // Relaxed: a figure.
+        let before = stored.compare_exchange(0, now.get(), Relaxed, Relaxed);
+        before.err().and_then(NonZeroU64::new).unwrap_or(now)
+    }
+
+    /// When the token was ended from outside. Relaxed, as in `set_ended_at`: a figure.
+    pub(crate) fn ended_at(&self) -> Option<NonZeroU64> {
+        NonZeroU64::new(self.ended_at.load(Relaxed))
+    }
+
+    pub(crate) fn set_ended_at(&self, moment: Option<NonZeroU64>) {
+        let moment = moment.map_or(0, NonZeroU64::get);
+        self.ended_at.store(moment, Relaxed);
     }
 }

@@ -20,12 +20,14 @@ use std::borrow::Cow;
 use std::cell::Cell;
 use std::fmt;
 use std::marker::PhantomData;
+use std::num::NonZeroU64;
 use std::ptr::{self, NonNull};
 use std::sync::{Arc, PoisonError};
 
 use crate::barrier::Barriers;
 use crate::cell::{Header, kill};
-use crate::extras::Ending;
+use crate::extras::{Ending, Extras, Times};
+use crate::state::Outcome;
 use crate::sync::Mutex;
 use crate::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use crate::sync::atomic::{AtomicBool, AtomicPtr};
@@ -153,6 +155,23 @@ impl Watcher {
         self.slot.controlled.store(controlled, Release);
     }
 
+    /// The tokens whose bodies run on this thread, the innermost first.
+    ///
+    /// Their thread goes on meanwhile, but for the end of a body, which waits for the look.
+    pub fn look(&self) -> Vec<PresentToken> {
+        let mut present = Vec::new();
+        self.slot.visit(|_, header| {
+            let extras = header.extras_if_any();
+            present.push(PresentToken {
+                view: TokenView::of(header),
+                times: extras.map(Extras::times).unwrap_or_default(),
+                outcome: header.state().load().outcome(),
+                ended_at: extras.and_then(Extras::ended_at),
+            });
+        });
+        present
+    }
+
     /// Ends all tokens whose bodies run on this thread.
     ///
     /// Their handles resolve as killed, and the bodies see [`cancelled`](crate::cancelled).
@@ -214,6 +233,20 @@ impl Slot {
         self.watched.store(false, Release);
         drop(looks);
     }
+}
+
+/// A token whose body runs, as [`Watcher::look`] found it.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct PresentToken {
+    /// Who it is.
+    pub view: TokenView,
+    /// What was noted with it about time.
+    pub times: Times,
+    /// What it was ended as from outside, though its body runs.
+    pub outcome: Option<Outcome>,
+    /// When that was, by the [clock](crate::set_clock) of the process, if there is one.
+    pub ended_at: Option<NonZeroU64>,
 }
 
 /// What [`Watcher::kill`] found.

@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::mem::ManuallyDrop;
+use std::num::NonZeroU64;
 use std::ptr::NonNull;
 use std::sync::Arc;
 
@@ -384,6 +385,13 @@ impl Runnable {
     /// After publication only for async bodies: others may be run by their waiters, who read it.
     pub fn set_times(&self, times: Times) {
         self.header().extras().set_times(times);
+    }
+
+    /// Notes when the body is started, unless that was noted before; gives what is noted.
+    ///
+    /// Before the start is claimed, for a token that has [`times`](Self::times).
+    pub fn note_started(&self, now: NonZeroU64) -> NonZeroU64 {
+        self.header().extras().note_started(now)
     }
 
     /// What ends the token when its time is over. Allocates for the first one.

@@ -7,6 +7,7 @@
 
 use std::cell::Cell;
 use std::fmt;
+use std::num::NonZeroU64;
 use std::ptr::NonNull;
 use std::sync::Arc;
 use std::task::Waker;
@@ -153,6 +154,11 @@ impl Startable<'_> {
     /// Its times, as [`Runnable::times`](crate::Runnable::times).
     pub fn times(&self) -> Option<Times> {
         Some(self.header.extras_if_any()?.times())
+    }
+
+    /// Notes when it is started, as [`Runnable::note_started`](crate::Runnable::note_started).
+    pub fn note_started(&self, now: NonZeroU64) -> NonZeroU64 {
+        self.header.extras().note_started(now)
     }
 
     /// What ends it when its time is over, as [`Runnable::deadline`](crate::Runnable::deadline).

@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use common::{Drops, Gate, OP, Queue, Wakes, poll_with};
 use tokengate_token::{
-    Async, Deadlock, DeadlockCause, Fallible, NoHome, Operation, Place, Plain, Present, Ran,
-    Runnable, Times, TokenError, Wait, cancelled, create, current, get_all, set_wait_hook,
+    Async, Deadlock, DeadlockCause, Fallible, NoHome, Operation, Outcome, Place, Plain, Present,
+    Ran, Runnable, Times, TokenError, Wait, cancelled, create, current, get_all, set_clock,
+    set_wait_hook,
 };
 
 static OUTER: Operation = Operation::new("test.outer");
@@ -181,6 +182,7 @@ fn an_inline_body_wakes_the_waker_that_was_left_before() {
 
 const NOTED: Times = Times {
     submitted: NonZeroU64::new(9),
+    started: None,
     timeout: NonZeroU64::new(5),
     alarm: None,
 };
@@ -208,6 +210,37 @@ fn a_startable_token_shows_where_it_is() {
     });
     assert_eq!(value, 7);
     drop(runnable);
+}
+
+#[test]
+fn a_look_finds_the_bodies_of_the_thread_and_what_they_ended_as() {
+    set_clock(|| 5);
+    let watcher = PRESENT.with(Present::watcher);
+    assert!(watcher.look().is_empty());
+    let (token, runnable, found) = {
+        let watcher = watcher.clone();
+        let body = move || {
+            let before = watcher.look();
+            assert_eq!(watcher.kill("not needed").claimed, 1);
+            (before, watcher.look())
+        };
+        let (seen, found) = std::sync::mpsc::channel();
+        let (token, runnable) = create(&OP, Plain::new(move || drop(seen.send(body()))));
+        (token, runnable, found)
+    };
+    runnable.set_times(NOTED);
+    let started = NonZeroU64::new(11).unwrap();
+    assert_eq!(runnable.note_started(started), started);
+    assert_eq!(runnable.note_started(NonZeroU64::MAX), started);
+    assert!(matches!(run_present(runnable), Ran::Late(Outcome::Killed)));
+    let (before, after) = found.recv().unwrap();
+    assert_eq!((before.len(), after.len()), (1, 1));
+    assert_eq!(before[0].view.id, token.id());
+    assert_eq!(before[0].times.started, Some(started));
+    assert_eq!((before[0].outcome, before[0].ended_at), (None, None));
+    assert_eq!(after[0].outcome, Some(Outcome::Killed));
+    assert_eq!(after[0].ended_at, NonZeroU64::new(5));
+    assert!(watcher.look().is_empty());
 }
 
 #[test]

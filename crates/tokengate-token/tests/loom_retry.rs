@@ -60,9 +60,9 @@ fn a_kill_comes_before_during_or_between_attempts_and_is_final() {
         let results = match (retries, &ran) {
             (0, Ran::Tombstone(_)) => 0,
             // Killed in the first attempt, or after it.
-            (0, Ran::Failed | Ran::Dropped(_)) | (1, Ran::Tombstone(_)) => 1,
+            (0, Ran::Late(_) | Ran::Dropped(_)) | (1, Ran::Tombstone(_)) => 1,
             // Killed in the second attempt, or not at all.
-            (1, Ran::Completed) => 2,
+            (1, Ran::Completed | Ran::Late(_)) => 2,
             other => panic!("{other:?}"),
         };
         match block_on(token) {

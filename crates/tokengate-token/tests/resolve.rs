@@ -227,6 +227,7 @@ fn what_the_body_wrote_is_seen_by_whoever_sees_it_resolved() {
 
 const NOTED: Times = Times {
     submitted: NonZeroU64::new(9),
+    started: None,
     timeout: None,
     alarm: Some(AlarmId {
         due: 7,

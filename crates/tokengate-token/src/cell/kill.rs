@@ -10,6 +10,7 @@ use std::ptr::NonNull;
 use super::{Header, free_cell, run, task};
 use crate::extras::Ending;
 use crate::keeper::Visit;
+use crate::moment;
 use crate::runnable::{Abandoned, Runnable};
 use crate::state::{Kill, Outcome, State};
 use crate::{Phase, TokenView};
@@ -126,10 +127,12 @@ unsafe fn claim_by(
         Ending::TimedOut { .. } => Outcome::TimedOut,
     };
     // The lock is held over claim and writing, so whoever sees the outcome finds the ending.
-    let mut slot = header.extras().ending();
+    let extras = header.extras();
+    let mut slot = extras.ending();
     let found = kill(&header.state, outcome);
     if found != Kill::Lost {
         *slot = Some(ending);
+        extras.set_ended_at(moment::now());
     }
     found
 }
