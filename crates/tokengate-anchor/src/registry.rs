@@ -253,6 +253,14 @@ impl<V: Default, M: ShardMap> StickyRegistry<V, M> {
         pins
     }
 
+    /// How many keys are counted. Costs a look at each, as [`snapshot`](Self::snapshot).
+    pub fn pinned(&self) -> usize {
+        let mut pinned = 0;
+        self.map
+            .for_each(|_, row| pinned += usize::from(self.count(row) > 0));
+        pinned
+    }
+
     /// Calls `look` with each value that was ever in use, counted or not.
     pub fn each_value(&self, look: impl FnMut(&V)) {
         let entries = self.entries.iter();

@@ -73,7 +73,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         println!("{error}");
     }
 
-    println!("{}", handle.timing());
+    println!("{}", handle.stats());
     let report = scheduler.shutdown(Duration::from_secs(5));
     println!("everything had finished: {}", report.drained);
     Ok(())

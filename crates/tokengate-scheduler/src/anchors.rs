@@ -5,18 +5,22 @@
 //! does it. It decides no place, and posts only what is granted a permit.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use tokengate_anchor::{ChainId, Conductor, EntryId, StickyRegistry};
 use tokengate_token::{Abandoned, Bond, Joined, RejectCause, Runnable, RunnableList, Turn};
 
 use crate::lane::Lane;
 use crate::permits::Permits;
+use crate::stats::Ledger;
 
 /// The registry, the conductor and the limits of one gate.
 pub(crate) struct Anchors {
     pub(crate) keys: StickyRegistry<Lane>,
     pub(crate) chains: Conductor,
     pub(crate) permits: Permits,
+    /// Where tokens are counted.
+    pub(crate) ledger: Arc<Ledger>,
 }
 
 impl Anchors {
@@ -25,6 +29,7 @@ impl Anchors {
             keys,
             chains: Conductor::new(),
             permits,
+            ledger: Arc::default(),
         }
     }
 
@@ -77,13 +82,27 @@ impl Anchors {
         while let Some(runnable) = next.pop() {
             ended += 1;
             let held = self.permits.held_by(&runnable);
-            next.extend(self.exit(end(runnable).bond, drop));
+            let bond = self.give_up(runnable, &end);
+            // Those that the lane passes over are ended, and unbound.
+            next.extend(self.exit(bond, |gone| {
+                self.give_up(gone, |gone| gone.kill(""));
+            }));
             next.extend(
                 held.into_iter()
                     .flat_map(|limit| self.permits.release(limit)),
             );
         }
         ended
+    }
+
+    /// Ends a token by its runnable, and counts that; what it was bound to is to be given back.
+    pub(crate) fn give_up(&self, runnable: Runnable, end: impl Fn(Runnable) -> Abandoned) -> Bond {
+        let (operation, domain) = (runnable.operation(), runnable.place().domain);
+        let abandoned = end(runnable);
+        if let Some(outcome) = abandoned.outcome {
+            self.ledger.ended_elsewhere(operation, domain, outcome);
+        }
+        abandoned.bond
     }
 
     /// Kills all that wait in lanes; how many.

@@ -57,6 +57,9 @@ fn bind_to(
             (position, None)
         }
     };
+    if !gate.router.is_in_range(call.weight, position) && (entry.is_some() || parent.is_some()) {
+        thread.counts.outside(gate, operation);
+    }
     if parent.is_some() {
         note_undeclared(gate, operation);
     }

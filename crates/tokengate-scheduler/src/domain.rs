@@ -275,6 +275,23 @@ impl Domain {
         killed.filter(|&killed| killed).count()
     }
 
+    /// Calls `look` with each body that was ever suspended and is not gone; for some at a time
+    /// nothing else can be suspended or go.
+    pub(crate) fn each_seated(&self, mut look: impl FnMut(&TokenView)) {
+        const AT_A_TIME: usize = 256;
+        let mut first = 0;
+        loop {
+            let seats = lock(&self.seats);
+            if first >= seats.capacity() {
+                return;
+            }
+            let some = first..first + AT_A_TIME;
+            let tasks = some.filter_map(|seat| seats.get(seat));
+            tasks.for_each(|task| look(&task.view()));
+            first += AT_A_TIME;
+        }
+    }
+
     /// Ends what is suspended and what `end_queued` finds, for a thread that polls nothing any more.
     pub(crate) fn end_all(&self, mut end_queued: impl FnMut()) {
         end_queued();

@@ -15,12 +15,10 @@ use tokengate_token::{
 
 use crate::batch;
 use crate::deadlines::TimeLimits;
-use crate::domain::Domain;
 use crate::entered::{Entered, Scope};
 use crate::shared::Shared;
 use crate::submit::{self, Room};
 use crate::thread;
-use crate::timing::TimingReport;
 use crate::topology::Plan;
 
 /// A way into a scheduler; cloning it costs one shared counter.
@@ -312,21 +310,6 @@ impl Handle {
         let plan = self.shared.plan.lock();
         plan.unwrap_or_else(std::sync::PoisonError::into_inner)
             .clone()
-    }
-
-    /// What was done since the start, in honest figures.
-    ///
-    /// Merges what each worker recorded, some 300 KiB for each that timed anything.
-    pub fn timing(&self) -> TimingReport {
-        let unparks =
-            |domain: &Arc<Domain>| domain.unparks.load(std::sync::atomic::Ordering::Relaxed) as u64;
-        let members = self.shared.members();
-        TimingReport::new(
-            self.shared.started,
-            self.shared.stride,
-            self.shared.domains.iter().map(unparks).sum(),
-            members.iter().map(|member| &member.recorder),
-        )
     }
 
     /// Whether new root calls are refused.

@@ -79,6 +79,11 @@ impl Lane {
         Some(next)
     }
 
+    /// Whether a token holds it, as far as can be seen.
+    pub(crate) fn is_held(&self) -> bool {
+        self.queue.is_held()
+    }
+
     /// Takes all that wait, oldest first in each list; the holder goes on.
     pub(crate) fn take_waiting(&self) -> [RunnableList; 2] {
         [self.take_backlog(), self.queue.take()]

@@ -22,7 +22,7 @@
 //! | tokens whose time is over | `deadlines/` |
 //! | chains carried elsewhere | `chain.rs` |
 //! | orders for tokens that exist | `control/` |
-//! | figures | `timing.rs`, `sampling.rs` |
+//! | figures | `stats/`, `sampling.rs` |
 //! | start and end | `config.rs`, `topology/`, `scheduler.rs`, `shared.rs` |
 
 #![forbid(unsafe_code)]
@@ -63,10 +63,10 @@ mod scheduler;
 mod shared;
 mod shutdown;
 mod sleep;
+mod stats;
 mod submit;
 mod sync;
 mod thread;
-mod timing;
 pub mod topology;
 mod worker;
 
@@ -85,7 +85,7 @@ pub use permits::LimitState;
 pub use pin::allow_cpus;
 pub use scheduler::Scheduler;
 pub use shutdown::{DrainReport, SHUTDOWN_GRACE, ShutdownReport, StuckThread};
+pub use stats::{Executing, Figures, Stats, Zombie};
 pub use submit::rejected;
-pub use timing::TimingReport;
 pub use tokengate_anchor::{Key, KeyHasher, Seed};
 pub use tokengate_token::*;

@@ -5,18 +5,14 @@
 
 use std::cell::Cell;
 use std::sync::Arc;
-use std::time::Duration;
 
-use tokengate_token::{Home, Posted, Present, Ran, Runnable, Times};
+use tokengate_token::{Home, Posted, Present, Runnable};
 
-use crate::clock;
 use crate::config::WorkerInfo;
 use crate::domain::{Domain, SHUT_DOWN};
 use crate::local::LocalQueue;
 use crate::shared::{Member, Shared};
-
-/// With sampled timing the CPU time of one in so many timed tokens is measured.
-const CPU_TIME_EVERY: u32 = 16;
+use crate::stats::{CpuSampling, WorkCounts};
 
 /// A worker or spare, as its thread sees it.
 pub(crate) struct OnWorker {
@@ -32,6 +28,7 @@ pub(crate) struct OnWorker {
     pub(crate) queue: Option<LocalQueue>,
     pub(crate) member: Arc<Member>,
     pub(crate) present: Present,
+    pub(crate) counts: WorkCounts,
     /// Inline bodies on this stack.
     pub(crate) frames: Cell<u32>,
     /// This spare runs nothing but bodies that may block.
@@ -40,7 +37,7 @@ pub(crate) struct OnWorker {
     pub(crate) stands_in: Cell<bool>,
     /// Credits of tokens taken, not yet given back.
     credits: Cell<usize>,
-    until_cpu: Cell<u32>,
+    pub(crate) cpu_sampling: CpuSampling,
 }
 
 impl OnWorker {
@@ -53,7 +50,8 @@ impl OnWorker {
         queue: Option<LocalQueue>,
     ) -> Self {
         let present = Present::new();
-        let member = shared.join(present.watcher());
+        let member = shared.join(present.watcher(), Some(info));
+        let counts = WorkCounts::new(&domain.anchors.ledger, domain.index);
         Self {
             home: domain.clone(),
             shared,
@@ -64,11 +62,12 @@ impl OnWorker {
             queue,
             member,
             present,
+            counts,
             frames: Cell::new(0),
             serves: Cell::new(false),
             stands_in: Cell::new(false),
             credits: Cell::new(0),
-            until_cpu: Cell::new(CPU_TIME_EVERY),
+            cpu_sampling: CpuSampling::default(),
         }
     }
 
@@ -148,83 +147,5 @@ impl OnWorker {
     /// Gives back the credits of the tokens that were taken.
     pub(crate) fn return_credits(&self) {
         self.shared.admission.give(self.credits.take());
-    }
-
-    /// Counts what came of a token.
-    #[inline]
-    pub(crate) fn count(&self, ran: &Ran) {
-        match ran {
-            Ran::Completed | Ran::Late(_) => self.member.recorder.finished(false),
-            Ran::Failed | Ran::Panicked => self.member.recorder.finished(true),
-            _ => {}
-        }
-    }
-
-    /// Sets the alarm of a token with these times, which this worker runs next.
-    #[cold]
-    pub(crate) fn prepare(&self, times: Times, runnable: &Runnable) -> Times {
-        if runnable.has_started() {
-            return times;
-        }
-        let prepared = self.set_alarm(times, || runnable.deadline());
-        if runnable.is_async() && prepared != times {
-            // For its next polls.
-            runnable.set_times(prepared);
-        }
-        prepared
-    }
-
-    /// Calls `run`, and times it if the token is a timed one; then its alarm is done.
-    #[inline]
-    pub(crate) fn observe(&self, times: Option<Times>, run: impl FnOnce() -> Ran) -> Ran {
-        match times {
-            None => run(),
-            Some(times) => self.run_noted(times, run),
-        }
-    }
-
-    #[cold]
-    fn run_noted(&self, times: Times, run: impl FnOnce() -> Ran) -> Ran {
-        let ran = match times.submitted {
-            None => run(),
-            Some(submitted_ns) => self.time(submitted_ns.get(), run),
-        };
-        self.take_alarm_back(times, &ran);
-        ran
-    }
-
-    fn time(&self, submitted_ns: u64, run: impl FnOnce() -> Ran) -> Ran {
-        let cpu_before = self.is_time_for_cpu().then(clock::thread_cpu).flatten();
-        let start_ns = clock::now_ns();
-        let ran = run();
-        let end_ns = clock::now_ns();
-        let cpu = cpu_before.and_then(|before| {
-            let after = clock::thread_cpu()?;
-            Some(after.saturating_sub(before))
-        });
-        if !matches!(ran, Ran::Tombstone(_) | Ran::Elsewhere) {
-            let recorder = &self.member.recorder;
-            recorder.ran(Duration::from_nanos(end_ns - start_ns), cpu);
-        }
-        if matches!(
-            ran,
-            Ran::Completed | Ran::Failed | Ran::Panicked | Ran::Late(_)
-        ) {
-            let recorder = &self.member.recorder;
-            recorder.resolved(end_ns.saturating_sub(submitted_ns));
-        }
-        ran
-    }
-
-    /// Whether the CPU time of this timed token is measured: a system call, some 20 times what the
-    /// other clock costs.
-    fn is_time_for_cpu(&self) -> bool {
-        let left = self
-            .until_cpu
-            .get()
-            .checked_sub(1)
-            .unwrap_or(CPU_TIME_EVERY - 1);
-        self.until_cpu.set(left);
-        left == 0 || self.shared.stride == 1
     }
 }

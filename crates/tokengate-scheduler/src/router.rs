@@ -194,6 +194,12 @@ impl Router {
 }
 
 impl Router {
+    /// Whether a core is in the range of a weight.
+    #[inline]
+    pub(crate) fn is_in_range(&self, weight: Weight, core: Position) -> bool {
+        self.range(weight).is_own[core.flat_index()]
+    }
+
     /// The core for a new key: of two candidates the one with less queued work. Keys stay, so none
     /// goes to a domain that is only lent.
     pub(crate) fn route_key(

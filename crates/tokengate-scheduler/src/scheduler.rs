@@ -14,7 +14,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use tokengate_anchor::StickyRegistry;
-use tokengate_token::GateNumber;
+use tokengate_token::{GateNumber, set_clock};
 
 use crate::anchors::Anchors;
 use crate::batch;
@@ -92,6 +92,7 @@ impl Scheduler {
         }
         let plan = Plan::new(&Machine::detect(), &config.domains, &config.ranges)?;
         let number = GateNumber::take().ok_or(StartError::TooMany)?;
+        set_clock(clock::now_ns);
         let hooks = Arc::new(config.hooks.clone());
         let permits = Permits::new(number.get());
         let anchors = Arc::new(Anchors::new(registry(&config), permits));

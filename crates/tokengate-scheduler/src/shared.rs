@@ -4,7 +4,7 @@
 //! life cycle; each part has its own file.
 
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -23,7 +23,7 @@ use crate::outsiders::Outsiders;
 use crate::router::{Position, Router};
 use crate::sampling;
 use crate::shutdown::{DrainReport, OpenBatches};
-use crate::timing::Recorder;
+use crate::stats::WorkTimes;
 use crate::topology::Plan;
 
 /// Takes calls.
@@ -78,7 +78,11 @@ pub(crate) struct Shared {
 /// What others see of a worker's thread.
 pub(crate) struct Member {
     pub(crate) thread_name: String,
-    pub(crate) recorder: Recorder,
+    /// None for the timer's thread.
+    pub(crate) worker: Option<WorkerInfo>,
+    /// Written by the thread, as `parks`, read by anybody.
+    pub(crate) times: WorkTimes,
+    parks: AtomicU64,
     pub(crate) watcher: Watcher,
     /// The next one of the lane whose holder has just exited on this thread: one at most. Put in
     /// and taken by the thread; taken by a purge too, as a destructor or waker may hold the thread.
@@ -96,6 +100,15 @@ impl Member {
     pub(crate) fn has_ended(&self) -> bool {
         self.ended.load(Relaxed)
     }
+
+    /// Its thread has parked. Relaxed, and the read: a figure.
+    pub(crate) fn parked(&self) {
+        self.parks.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn parks(&self) -> u64 {
+        self.parks.load(Relaxed)
+    }
 }
 
 impl Shared {
@@ -108,7 +121,7 @@ impl Shared {
         control: Arc<Control>,
         hooks: Arc<Hooks>,
     ) -> Self {
-        static IDS: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(1);
+        static IDS: AtomicU64 = AtomicU64::new(1);
         let cores = domains.iter().enumerate().flat_map(|(domain, shared)| {
             (0..shared.mailboxes.len()).map(move |core| (domain, core))
         });
@@ -151,10 +164,12 @@ impl Shared {
     }
 
     /// The present thread becomes a member: a worker or spare.
-    pub(crate) fn join(&self, watcher: Watcher) -> Arc<Member> {
+    pub(crate) fn join(&self, watcher: Watcher, worker: Option<WorkerInfo>) -> Arc<Member> {
         let member = Arc::new(Member {
             thread_name: thread::current().name().unwrap_or_default().to_owned(),
-            recorder: Recorder::default(),
+            worker,
+            times: WorkTimes::default(),
+            parks: AtomicU64::new(0),
             watcher,
             next_in_lane: Inbox::new(),
             ended: AtomicBool::new(false),

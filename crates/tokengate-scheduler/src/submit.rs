@@ -44,7 +44,13 @@ pub(crate) fn submit<B: Body>(
 ) -> Submitted<B> {
     thread::with(|thread| match take_room(gate, thread, room) {
         Ok(credit) => Ok(publish(gate, thread, call, body, credit)),
-        Err(cause) => Err(Refused { body, cause }),
+        Err(cause) => {
+            if matches!(room, Room::Policy) {
+                // Then the caller gets a token, which is rejected.
+                gate.refused(call.operation);
+            }
+            Err(Refused { body, cause })
+        }
     })
 }
 
@@ -55,13 +61,13 @@ pub(crate) async fn submit_async<B: Body>(
     refused: Refused<B>,
 ) -> Token<B::Output, B::Error> {
     if refused.cause == RejectCause::ShutDown {
-        return rejected(call, refused.body, refused.cause);
+        return rejected_by(gate, call, refused.body, refused.cause);
     }
     batch::flush();
     let child = thread::with(ThreadState::calls_children);
     let drawn = gate.admission.draw_async(|| refuses(gate, child)).await;
     if drawn == 0 {
-        return rejected(call, refused.body, RejectCause::ShutDown);
+        return rejected_by(gate, call, refused.body, RejectCause::ShutDown);
     }
     thread::with(|thread| {
         thread.keep_credits(gate, drawn - 1);
@@ -79,6 +85,18 @@ pub fn rejected<B: Body>(call: Call, body: B, cause: RejectCause) -> Token<B::Ou
     token
 }
 
+/// As [`rejected`], by this scheduler.
+#[cold]
+pub(crate) fn rejected_by<B: Body>(
+    gate: &Shared,
+    call: Call,
+    body: B,
+    cause: RejectCause,
+) -> Token<B::Output, B::Error> {
+    gate.refused(call.operation);
+    rejected(call, body, cause)
+}
+
 /// Makes the token and publishes it.
 #[inline]
 fn publish<B: Body>(
@@ -93,6 +111,7 @@ fn publish<B: Body>(
         note_submission(&runnable);
     }
     let position = bind(gate, thread, call, &runnable);
+    thread.counts.made(gate, call.operation, position.domain);
     runnable.set_place(Place {
         gate: gate.number.get(),
         domain: Some(position.domain),

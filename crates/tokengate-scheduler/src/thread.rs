@@ -21,6 +21,7 @@ use crate::on_worker::OnWorker;
 use crate::router::Rotation;
 use crate::sampling::Sampling;
 use crate::shared::Shared;
+use crate::stats::CallCounts;
 
 thread_local! {
     static THREAD: ThreadState = ThreadState::new();
@@ -33,6 +34,7 @@ pub(crate) struct ThreadState {
     pub(crate) batches: Batches,
     pub(crate) sampling: Sampling,
     pub(crate) chains: EnteredChains,
+    pub(crate) counts: CallCounts,
     credits: Credits,
     worker: RefCell<Option<Rc<OnWorker>>>,
     /// This thread ends tokens whose time is over.
@@ -47,6 +49,7 @@ impl ThreadState {
             batches: Batches::default(),
             sampling: Sampling::new(),
             chains: EnteredChains::default(),
+            counts: CallCounts::new(),
             credits: Credits::default(),
             worker: RefCell::new(None),
             is_timer: Cell::new(false),

@@ -7,7 +7,7 @@
 use std::rc::Rc;
 
 use crossbeam_utils::Backoff;
-use tokengate_token::{Ran, Runnable};
+use tokengate_token::{Operation, Outcome, Ran, Runnable};
 
 use crate::block::Next;
 use crate::contain::contain;
@@ -245,20 +245,31 @@ impl Worker {
             self.on.take_credit();
         }
         let on = &self.on;
-        let times = runnable.times().map(|times| on.prepare(times, &runnable));
-        let held = permit.then(|| runnable.operation());
-        let ran = on.observe(times, || runnable.run_present(&on.home, &on.present));
-        on.count(&ran);
-        match (ran, held) {
-            (Ran::Again(runnable), _) => on.home.post(runnable),
-            (Ran::Retry(runnable), held) => {
-                if let Some(operation) = held {
+        let noted = runnable.times().map(|times| on.prepare(times, &runnable));
+        let operation = runnable.operation();
+        let ran = on.observe(noted, || runnable.run_present(&on.home, &on.present));
+        match ran {
+            Ran::Completed => on.counts.ended(operation, Outcome::Value),
+            Ran::Elsewhere if !permit => {}
+            ran => self.after(ran, operation, permit),
+        }
+    }
+
+    /// What is left to do when a body did not just return.
+    #[inline(never)]
+    fn after(&self, ran: Ran, operation: &'static Operation, permit: bool) {
+        let on = &self.on;
+        on.counts.count(operation, &ran);
+        match ran {
+            Ran::Again(runnable) => on.home.post(runnable),
+            Ran::Retry(runnable) => {
+                if permit {
                     permits::take_from(&runnable);
                     on.domain.give_back(operation);
                 }
                 retry::back_off(&on.shared, runnable);
             }
-            (Ran::Tombstone | Ran::Elsewhere, Some(operation)) => on.domain.give_back(operation),
+            Ran::Tombstone(_) | Ran::Elsewhere if permit => on.domain.give_back(operation),
             _ => {}
         }
     }
@@ -280,7 +291,7 @@ impl Worker {
             domain.has_work() || shared.is_stopping()
         });
         if parked {
-            self.on.member.recorder.parked();
+            self.on.member.parked();
         }
         self.on.note_role();
         self.last_drained = BATCH;

@@ -182,6 +182,13 @@ impl LaneQueue {
         // Relaxed: a look.
         self.word.load(Relaxed).is_null()
     }
+
+    /// Whether somebody does; not once it is closed.
+    pub fn is_held(&self) -> bool {
+        // Relaxed: a look.
+        let word = self.word.load(Relaxed);
+        !word.is_null() && word != closed()
+    }
 }
 
 fn take_only(list: &mut RunnableList) -> Runnable {

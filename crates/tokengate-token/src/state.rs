@@ -34,7 +34,7 @@ pub(crate) const MAX_ATTEMPTS: u32 = ATTEMPTS_MASK / ATTEMPT;
 /// What its result slot holds follows from that: the result, the panic, or, for a token that was
 /// ended from outside, nothing; then the extras hold the reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[repr(u32)]
+#[repr(usize)]
 pub enum Outcome {
     /// The body returned a value.
     Value = 1,

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use tokengate_scheduler::topology::Plan;
 use tokengate_scheduler::{
-    Call, Conductor, DrainReport, Entered, Handle, LimitState, Scheduler, Scope, ShutdownReport,
-    Sticky, TimingReport, Token,
+    Call, Conductor, DrainReport, Entered, Executing, Handle, LimitState, Scheduler, Scope,
+    ShutdownReport, Stats, Sticky, Token,
 };
 
 use crate::builder::Builder;
@@ -266,9 +266,26 @@ impl Gate {
         self.scheduler.handle().limits()
     }
 
-    /// What was done since the start, in honest figures; see [`TimingReport`].
-    pub fn timing(&self) -> TimingReport {
-        self.scheduler.handle().timing()
+    /// What the gate did since its start, and what it is at. Prints as a report.
+    ///
+    /// By gate, domain and operation; see [`Handle::stats`] for what it costs.
+    ///
+    /// ```
+    /// let gate = tokengate::Gate::start()?;
+    /// gate.spawn("double", || 21 * 2).get()?;
+    /// let stats = gate.stats();
+    /// println!("{stats}");
+    /// let double = stats.operation("double").expect("it was called");
+    /// assert_eq!(double.created(), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn stats(&self) -> Stats {
+        self.scheduler.handle().stats()
+    }
+
+    /// The tokens whose bodies execute now; see [`Handle::executing`].
+    pub fn executing(&self) -> Vec<Executing> {
+        self.scheduler.handle().executing()
     }
 
     pub(crate) fn shutdown_in_place(&self, limit: Duration) -> ShutdownReport {

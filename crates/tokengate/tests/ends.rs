@@ -312,7 +312,7 @@ fn a_gate_that_is_idle_unparks_nobody() {
     let gate = small_gate();
     assert_eq!(value(gate.spawn_async("one", async { 1 })), 1);
     let counts = |gate: &tokengate::Gate| {
-        let timing = gate.timing();
+        let timing = gate.stats();
         (timing.parks(), timing.unparks())
     };
     // At some time it rests: a gate that ticks never does.

@@ -25,7 +25,7 @@ fn the_first_call_starts_it_and_then_it_is_there() {
     assert!(std::ptr::eq(global, Gate::global().unwrap()));
     assert!(global.plan().worker_count() > 0);
     assert!(
-        global.timing().tokens() <= 4,
+        global.stats().total().ended() <= 4,
         "the same gate as that of the calls"
     );
 

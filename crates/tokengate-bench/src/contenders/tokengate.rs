@@ -5,7 +5,7 @@
 
 use std::fmt::Display;
 
-use tokengate::{Domains, Gate, Timing, TimingReport, Token, TokenError, Weight, task_token_guard};
+use tokengate::{Domains, Gate, Stats, Timing, Token, TokenError, Weight, task_token_guard};
 
 use crate::contender::{Contender, Failed, Job, Outcome, OwnFigures, Unable};
 
@@ -39,7 +39,7 @@ pub(crate) enum Form {
 pub(crate) struct Tokengate {
     gate: Gate,
     form: Form,
-    read: TimingReport,
+    read: Stats,
 }
 
 impl Tokengate {
@@ -65,7 +65,7 @@ impl Tokengate {
 
     fn with(form: Form, builder: tokengate::Builder) -> Result<Self, Unable> {
         let gate = builder.start().map_err(|error| Unable(error.to_string()))?;
-        let read = gate.timing();
+        let read = gate.stats();
         Ok(Self { gate, form, read })
     }
 
@@ -109,9 +109,10 @@ impl Contender for Tokengate {
     }
 
     fn own_figures(&mut self) -> Option<OwnFigures> {
-        let now = self.gate.timing();
+        let now = self.gate.stats();
         let since = now.since(&self.read);
         self.read = now;
+        let since = since.total();
         Some(OwnFigures {
             occupancy: since.occupancy(),
             cpu_parallelism: since.cpu_parallelism(),

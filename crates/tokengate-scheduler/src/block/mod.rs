@@ -109,12 +109,13 @@ impl OnWorker {
             return;
         }
         self.frames.set(frames + 1);
-        let times = token.times();
-        let times = times.map(|times| self.set_alarm(times, || token.deadline()));
-        let ran = self.observe(times, || token.run(&self.home, &self.present));
+        let noted = token
+            .times()
+            .map(|times| self.prepare_inline(times, &token));
+        let ran = self.observe(noted, || token.run(&self.home, &self.present));
         self.frames.set(frames);
-        self.count(&ran);
-        if let (Ran::Tombstone | Ran::Elsewhere, Some(_)) = (&ran, limit) {
+        self.counts.count(view.operation, &ran);
+        if let (Ran::Tombstone(_) | Ran::Elsewhere, Some(_)) = (&ran, limit) {
             // Its runnable has, or had, a permit of its own.
             self.domain.give_back(view.operation);
         }

@@ -18,7 +18,10 @@ impl Shared {
             let permit = runnable.place().permit.then(|| runnable.operation());
             ended += usize::from(!runnable.has_ended());
             // Whoever is next in its lane came after the purge, and is posted.
-            self.exited(runnable.kill(reason.to_owned()).bond);
+            let bond = self
+                .anchors
+                .give_up(runnable, |it| it.kill(reason.to_owned()));
+            self.exited(bond);
             self.admission.give(usize::from(credit));
             // Whoever is granted it is in a mailbox, or was ended before.
             permit

@@ -186,7 +186,7 @@ fn run(gate: &Arc<Shared>) {
     let alarms = &gate.alarms;
     pin::allow_cpus(alarms.cpus.iter().copied());
     // So that a shutdown names it, should a destructor hold it up.
-    let member = gate.join(Present::new().watcher());
+    let member = gate.join(Present::new().watcher(), None);
     serve_as_timer();
     let handle = Handle {
         shared: gate.clone(),

@@ -237,7 +237,10 @@ impl OnWorker {
                 }
                 match self.refusal(&runnable) {
                     // Not those behind it in its lane: each of them is asked for in turn.
-                    Some(reason) => self.shared.exited(runnable.kill(reason)),
+                    Some(reason) => {
+                        let bond = anchors.give_up(runnable, |it| it.kill(reason.clone()));
+                        self.shared.exited(bond);
+                    }
                     None => self.shared.count_purged(anchors.kill(runnable, SHUT_DOWN)),
                 }
             }

@@ -1,0 +1,32 @@
+//! What a gate tells of itself: counts, times, what executes, and what is wrong.
+//!
+//! Workers and callers count in cells of their own; a report is put together when somebody asks.
+//! Keeps: reading holds no worker up for more than moments, and figures are never mixed. It decides
+//! nothing, and nothing is decided by it.
+//!
+//! | what | file |
+//! |---|---|
+//! | counting | `cells.rs`, `ledger.rs`, `calling.rs`, `working.rs` |
+//! | times of timed tokens | `observing.rs`, `timed.rs` |
+//! | the report | `report.rs`, `figures.rs`, `display.rs` |
+//! | what executes now | `executing.rs` |
+
+mod calling;
+mod cells;
+mod display;
+mod executing;
+mod figures;
+mod ledger;
+mod observing;
+mod report;
+mod timed;
+mod working;
+
+pub use executing::{Executing, Zombie};
+pub use figures::Figures;
+pub use report::Stats;
+
+pub(crate) use calling::CallCounts;
+pub(crate) use ledger::Ledger;
+pub(crate) use observing::CpuSampling;
+pub(crate) use working::{WorkCounts, WorkTimes};

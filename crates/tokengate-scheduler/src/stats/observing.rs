@@ -1,0 +1,136 @@
+//! What a worker does around the body of a token with times: alarms, clocks, and what they gave.
+//!
+//! Called by the worker's loop and by waits that run a body in place. A token without times passes by.
+
+use std::cell::Cell;
+use std::num::NonZeroU64;
+use std::time::Duration;
+
+use tokengate_token::{Operation, Ran, Runnable, Startable, Times};
+
+use crate::clock;
+use crate::on_worker::OnWorker;
+
+/// With sampled timing the CPU time of one in so many timed tokens is measured.
+const CPU_TIME_EVERY: u32 = 16;
+
+/// A token with times that this worker runs next.
+pub(crate) struct Noted {
+    operation: &'static Operation,
+    times: Times,
+}
+
+/// Which of the timed tokens of a worker have their CPU time measured.
+pub(crate) struct CpuSampling {
+    left: Cell<u32>,
+}
+
+impl Default for CpuSampling {
+    fn default() -> Self {
+        Self {
+            left: Cell::new(CPU_TIME_EVERY),
+        }
+    }
+}
+
+impl CpuSampling {
+    /// Whether it is the next one's turn. A system call, some 20 times what the other clock costs.
+    fn is_next(&self) -> bool {
+        let left = self.left.get().checked_sub(1).unwrap_or(CPU_TIME_EVERY - 1);
+        self.left.set(left);
+        left == 0
+    }
+}
+
+impl OnWorker {
+    /// Sets the alarm of a token with these times, and notes its start.
+    #[cold]
+    pub(crate) fn prepare(&self, times: Times, runnable: &Runnable) -> Noted {
+        let mut prepared = times;
+        if !runnable.has_started() {
+            prepared = self.set_alarm(times, || runnable.deadline());
+            prepared.started = started(times, |now| runnable.note_started(now));
+            if runnable.is_async() && prepared != times {
+                // For its next polls.
+                runnable.set_times(prepared);
+            }
+        }
+        Noted {
+            operation: runnable.operation(),
+            times: prepared,
+        }
+    }
+
+    /// As [`prepare`](Self::prepare), of a token that is run in place.
+    pub(crate) fn prepare_inline(&self, times: Times, token: &Startable<'_>) -> Noted {
+        let mut prepared = self.set_alarm(times, || token.deadline());
+        prepared.started = started(times, |now| token.note_started(now));
+        Noted {
+            operation: token.view().operation,
+            times: prepared,
+        }
+    }
+
+    /// Calls `run`, and times it if the token is a timed one; then its alarm is done.
+    #[inline]
+    pub(crate) fn observe(&self, noted: Option<Noted>, run: impl FnOnce() -> Ran) -> Ran {
+        match noted {
+            None => run(),
+            Some(noted) => self.run_noted(&noted, run),
+        }
+    }
+
+    #[cold]
+    fn run_noted(&self, noted: &Noted, run: impl FnOnce() -> Ran) -> Ran {
+        let times = noted.times;
+        let ran = match (times.submitted, times.started) {
+            (Some(submitted), Some(started)) => {
+                self.time(noted.operation, submitted.get(), started.get(), run)
+            }
+            _ => run(),
+        };
+        self.take_alarm_back(times, &ran);
+        ran
+    }
+
+    fn time(
+        &self,
+        operation: &'static Operation,
+        submitted_ns: u64,
+        started_ns: u64,
+        run: impl FnOnce() -> Ran,
+    ) -> Ran {
+        let measures_cpu = self.cpu_sampling.is_next() || self.shared.stride == 1;
+        let cpu_before = measures_cpu.then(clock::thread_cpu).flatten();
+        let entered_ns = clock::now_ns();
+        let ran = run();
+        let left_ns = clock::now_ns();
+        let cpu = cpu_before.and_then(|before| {
+            let after = clock::thread_cpu()?;
+            Some(after.saturating_sub(before))
+        });
+        if matches!(ran, Ran::Tombstone(_) | Ran::Elsewhere) {
+            return ran;
+        }
+        let resolved = matches!(ran, Ran::Completed | Ran::Failed | Ran::Panicked);
+        let ended = resolved || matches!(ran, Ran::Late(_));
+        self.member.times.note(operation, |timed| {
+            timed.ran(Duration::from_nanos(left_ns - entered_ns), cpu);
+            if ended {
+                let wait_ns = started_ns.saturating_sub(submitted_ns);
+                timed.ended(wait_ns, left_ns.saturating_sub(started_ns));
+            }
+            if resolved {
+                timed.resolved(left_ns.saturating_sub(submitted_ns));
+            }
+        });
+        ran
+    }
+}
+
+/// When a timed token was started, which is now unless `note` knows better.
+fn started(times: Times, note: impl FnOnce(NonZeroU64) -> NonZeroU64) -> Option<NonZeroU64> {
+    times.submitted?;
+    let now = || NonZeroU64::new(clock::now_ns()).map(note);
+    times.started.or_else(now)
+}
