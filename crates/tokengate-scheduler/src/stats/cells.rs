@@ -5,10 +5,10 @@
 //! one step. Keeps: nobody writes cells that were given back, as whoever counts for a gate holds it.
 
 use std::sync::Mutex;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 use crate::shared::lock;
-use crate::sync::atomic::AtomicU64;
-use crate::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 /// A row of counters.
 pub(crate) type Cells = &'static [AtomicU64];

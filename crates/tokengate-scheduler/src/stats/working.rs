@@ -5,6 +5,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 
 use tokengate_token::{Operation, Outcome, Ran};
@@ -13,7 +14,6 @@ use crate::shared::lock;
 use crate::stats::cells;
 use crate::stats::ledger::{Ledger, NEAR, OUTCOMES, address, near, place_of};
 use crate::stats::timed::Timed;
-use crate::sync::atomic::AtomicU64;
 
 /// Counters by outcome.
 type Row = &'static [AtomicU64; OUTCOMES];
