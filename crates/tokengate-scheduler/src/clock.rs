@@ -5,13 +5,19 @@
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
+static START: OnceLock<Instant> = OnceLock::new();
+
 /// Nanoseconds since the first call; never 0.
 pub(crate) fn now_ns() -> u64 {
-    static START: OnceLock<Instant> = OnceLock::new();
     let elapsed = START.get_or_init(Instant::now).elapsed();
     u64::try_from(elapsed.as_nanos())
         .unwrap_or(u64::MAX)
         .saturating_add(1)
+}
+
+/// The moment that [`now_ns`] has called so.
+pub(crate) fn instant(moment_ns: u64) -> Instant {
+    *START.get_or_init(Instant::now) + Duration::from_nanos(moment_ns - 1)
 }
 
 /// The CPU time that this thread has used; none where the system does not tell.

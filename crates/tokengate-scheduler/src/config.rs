@@ -34,6 +34,10 @@ pub struct Config {
     pub default_timeout: Option<Duration>,
     /// Which tokens are timed.
     pub timing: Timing,
+    /// How many of the last executions of timed tokens are kept; 256 by default, 0 for none.
+    pub recent: Recent,
+    /// How long a body waits for tokens until the stats name it; 10 seconds by default.
+    pub old_wait: OldWaitAge,
     /// How many threads a domain may have beside its workers, to take the places of those whose
     /// bodies block; 64 by default. They are started on first need.
     pub max_spares: MaxSpares,
@@ -55,6 +59,30 @@ impl Default for MaxSpares {
     /// 64.
     fn default() -> Self {
         Self(64)
+    }
+}
+
+/// How many of the last executions of timed tokens are kept, by each worker and for a look at all.
+///
+/// Each takes some 80 bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Recent(pub usize);
+
+impl Default for Recent {
+    /// 256.
+    fn default() -> Self {
+        Self(256)
+    }
+}
+
+/// How long a body waits for tokens until the stats name it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OldWaitAge(pub Duration);
+
+impl Default for OldWaitAge {
+    /// 10 seconds.
+    fn default() -> Self {
+        Self(Duration::from_secs(10))
     }
 }
 
@@ -180,6 +208,8 @@ impl fmt::Debug for Config {
             .field("default_ttl", &self.default_ttl)
             .field("default_timeout", &self.default_timeout)
             .field("timing", &self.timing)
+            .field("recent", &self.recent.0)
+            .field("old_wait", &self.old_wait.0)
             .field("max_spares", &self.max_spares.0)
             .field("linger", &self.linger)
             .finish_non_exhaustive()

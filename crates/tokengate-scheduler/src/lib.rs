@@ -74,8 +74,8 @@ pub use anchored::{Conductor, LiveChain, PinnedKey, Sticky};
 pub use batch::flush;
 pub use chain::{Chain, EnteredChain, InChain};
 pub use config::{
-    Config, FailureHook, Full, Hooks, Linger, MaxSpares, NameHook, Reactor, StartHook, Timing,
-    WorkerInfo,
+    Config, FailureHook, Full, Hooks, Linger, MaxSpares, NameHook, OldWaitAge, Reactor, Recent,
+    StartHook, Timing, WorkerInfo,
 };
 pub use entered::{Entered, Scope};
 pub use error::StartError;
@@ -85,7 +85,7 @@ pub use permits::LimitState;
 pub use pin::allow_cpus;
 pub use scheduler::Scheduler;
 pub use shutdown::{DrainReport, SHUTDOWN_GRACE, ShutdownReport, StuckThread};
-pub use stats::{Executing, Figures, Stats, Zombie};
+pub use stats::{Executing, Execution, Figures, OldWait, Stats, Zombie};
 pub use submit::rejected;
 pub use tokengate_anchor::{Key, KeyHasher, Seed};
 pub use tokengate_token::*;

@@ -23,7 +23,7 @@ use crate::outsiders::Outsiders;
 use crate::router::{Position, Router};
 use crate::sampling;
 use crate::shutdown::{DrainReport, OpenBatches};
-use crate::stats::WorkTimes;
+use crate::stats::{Recent, Waiting, WorkTimes};
 use crate::topology::Plan;
 
 /// Takes calls.
@@ -50,6 +50,10 @@ pub(crate) struct Shared {
     pub(crate) has_default_limits: bool,
     pub(crate) alarms: Alarms,
     pub(crate) stride: u32,
+    /// How many of the last executions are kept.
+    pub(crate) recent: usize,
+    /// From when on a wait is named.
+    pub(crate) old_wait: Duration,
     /// See [`sampling::step`].
     pub(crate) sample_step: u64,
     /// One for each worker and spare that was ever started.
@@ -82,6 +86,8 @@ pub(crate) struct Member {
     pub(crate) worker: Option<WorkerInfo>,
     /// Written by the thread, as `parks`, read by anybody.
     pub(crate) times: WorkTimes,
+    pub(crate) recent: Recent,
+    pub(crate) waiting: Waiting,
     parks: AtomicU64,
     pub(crate) watcher: Watcher,
     /// The next one of the lane whose holder has just exited on this thread: one at most. Put in
@@ -145,6 +151,8 @@ impl Shared {
             has_default_limits: !default_limits.is_none(),
             alarms: Alarms::new(plan.machine()),
             stride: config.timing.stride(),
+            recent: config.recent.0,
+            old_wait: config.old_wait.0,
             sample_step: sampling::step(config.timing.stride()),
             members: Mutex::default(),
             controlled: AtomicBool::new(false),
@@ -169,6 +177,8 @@ impl Shared {
             thread_name: thread::current().name().unwrap_or_default().to_owned(),
             worker,
             times: WorkTimes::default(),
+            recent: Recent::new(self.recent),
+            waiting: Waiting::default(),
             parks: AtomicU64::new(0),
             watcher,
             next_in_lane: Inbox::new(),

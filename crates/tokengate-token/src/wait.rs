@@ -21,7 +21,7 @@ use crate::error::Deadlock;
 use crate::extras::Times;
 use crate::present::Present;
 use crate::runnable::{Home, Ran};
-use crate::{Deadline, TokenView, context};
+use crate::{Deadline, Operation, TokenId, TokenView, context};
 
 thread_local! {
     /// This thread's parker with its waker, kept between waits.
@@ -93,6 +93,20 @@ impl Wait<'_> {
                 f(Startable { cell, header, run });
             }
         });
+    }
+
+    /// The tokens that have not resolved, so many at most.
+    pub fn open_tokens(&mut self, most: usize) -> Vec<(TokenId, &'static Operation)> {
+        let mut open = Vec::new();
+        self.awaited.each(&mut |cell| {
+            #[expect(unsafe_code, reason = "reads through the cell pointer")]
+            // SAFETY: the handle that gave the cell is borrowed meanwhile.
+            let header = unsafe { cell.as_ref() };
+            if open.len() < most && !header.state().load().resolved() {
+                open.push((header.id(), header.operation()));
+            }
+        });
+        open
     }
 
     /// The cells of the tokens that have not resolved; alive as long as the wait.

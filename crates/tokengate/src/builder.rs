@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokengate_scheduler::topology::{Domains, WeightRanges};
 use tokengate_scheduler::{
-    Config, Failure, Full, Linger, MaxSpares, Scheduler, Timing, WorkerInfo,
+    Config, Failure, Full, Linger, MaxSpares, OldWaitAge, Recent, Scheduler, Timing, WorkerInfo,
 };
 
 use crate::coordination::Coordination;
@@ -98,6 +98,18 @@ impl Builder {
     /// Which tokens are timed; by default one in 64.
     pub fn timing(mut self, timing: Timing) -> Self {
         self.config.timing = timing;
+        self
+    }
+
+    /// How many of the last executions of timed tokens are kept for [`Gate::recent`]; 256 by default.
+    pub fn recent(mut self, executions: usize) -> Self {
+        self.config.recent = Recent(executions);
+        self
+    }
+
+    /// How long a body blocks on tokens until the stats name it; 10 seconds by default.
+    pub fn old_wait(mut self, age: Duration) -> Self {
+        self.config.old_wait = OldWaitAge(age);
         self
     }
 

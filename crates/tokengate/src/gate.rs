@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use tokengate_scheduler::topology::Plan;
 use tokengate_scheduler::{
-    Call, Conductor, DrainReport, Entered, Executing, Handle, LimitState, Scheduler, Scope,
-    ShutdownReport, Stats, Sticky, Token,
+    Call, Conductor, DrainReport, Entered, Executing, Execution, Handle, LimitState, Scheduler,
+    Scope, ShutdownReport, Stats, Sticky, Token,
 };
 
 use crate::builder::Builder;
@@ -281,6 +281,11 @@ impl Gate {
     /// ```
     pub fn stats(&self) -> Stats {
         self.scheduler.handle().stats()
+    }
+
+    /// The last executions of timed tokens, the latest first; see [`Handle::recent`].
+    pub fn recent(&self) -> Vec<Execution> {
+        self.scheduler.handle().recent()
     }
 
     /// The tokens whose bodies execute now; see [`Handle::executing`].

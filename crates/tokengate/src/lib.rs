@@ -56,12 +56,12 @@ pub use tokengate_macros::task_token_guard;
 pub use tokengate_scheduler::topology::{Domains, Plan, PlanError, WeightRanges};
 pub use tokengate_scheduler::{
     Attempt, Body, Call, Cancelled, Chain, Conductor, DeadlockCause, DrainReport, Entered,
-    EnteredChain, Executing, Explanation, Failure, FailureKind, Figures, Full, Handle, InChain,
-    JoinAll, Key, KeyHasher, KillOnDrop, KillReason, Killer, LimitState, Linger, LiveChain,
-    Operation, Outcome, Panic, Phase, PinnedKey, Reason, RejectCause, Rejection, Retried, Retry,
-    SHUTDOWN_GRACE, Scope, Seed, ShutdownReport, StartError, Stats, Status, Sticky, StuckThread,
-    Timing, Token, TokenError, TokenId, TokenState, Weight, WorkerInfo, Zombie, cancelled, check,
-    flush, get_all, join_all,
+    EnteredChain, Executing, Execution, Explanation, Failure, FailureKind, Figures, Full, Handle,
+    InChain, JoinAll, Key, KeyHasher, KillOnDrop, KillReason, Killer, LimitState, Linger,
+    LiveChain, OldWait, Operation, Outcome, Panic, Phase, PinnedKey, Reason, RejectCause,
+    Rejection, Retried, Retry, SHUTDOWN_GRACE, Scope, Seed, ShutdownReport, StartError, Stats,
+    Status, Sticky, StuckThread, Timing, Token, TokenError, TokenId, TokenState, Weight,
+    WorkerInfo, Zombie, cancelled, check, flush, get_all, join_all,
 };
 
 /// The chain that calls from here belong to, to carry to another thread or task.

@@ -48,7 +48,8 @@ impl OnWorker {
             return Ok(());
         }
         // Others can see it meanwhile, and the last one of a cycle of such waits is refused.
-        wait.announced(|wait| self.block(wait))
+        let waiting = &self.member.waiting;
+        wait.announced(|wait| waiting.during(wait, |wait| self.block(wait)))
     }
 
     /// Parks, with a spare in this worker's place.

@@ -114,6 +114,9 @@ impl Stats {
         for zombie in self.zombies() {
             writeln!(f, "ZOMBIE: {zombie}")?;
         }
+        for wait in self.old_waits() {
+            writeln!(f, "OLD WAIT: {wait}")?;
+        }
         let outside = self.total().outside_range();
         if outside > 0 {
             writeln!(

@@ -9,7 +9,8 @@
 //! | counting | `cells.rs`, `ledger.rs`, `calling.rs`, `working.rs` |
 //! | times of timed tokens | `observing.rs`, `timed.rs` |
 //! | the report | `report.rs`, `figures.rs`, `display.rs` |
-//! | what executes now | `executing.rs` |
+//! | what executes now | `executing.rs`, `waits.rs` |
+//! | what was done lately | `recent.rs` |
 
 mod calling;
 mod cells;
@@ -18,15 +19,21 @@ mod executing;
 mod figures;
 mod ledger;
 mod observing;
+mod recent;
 mod report;
 mod timed;
+mod waits;
 mod working;
 
 pub use executing::{Executing, Zombie};
 pub use figures::Figures;
+pub use recent::Execution;
 pub use report::Stats;
+pub use waits::OldWait;
 
 pub(crate) use calling::CallCounts;
 pub(crate) use ledger::Ledger;
 pub(crate) use observing::CpuSampling;
+pub(crate) use recent::Recent;
+pub(crate) use waits::Waiting;
 pub(crate) use working::{WorkCounts, WorkTimes};

@@ -6,16 +6,19 @@ use std::cell::Cell;
 use std::num::NonZeroU64;
 use std::time::Duration;
 
-use tokengate_token::{Operation, Ran, Runnable, Startable, Times};
+use tokengate_token::{Operation, Ran, Runnable, Startable, Times, TokenId};
 
 use crate::clock;
 use crate::on_worker::OnWorker;
+use crate::stats::recent::Execution;
+use crate::stats::working::outcome_of;
 
 /// With sampled timing the CPU time of one in so many timed tokens is measured.
 const CPU_TIME_EVERY: u32 = 16;
 
 /// A token with times that this worker runs next.
 pub(crate) struct Noted {
+    id: TokenId,
     operation: &'static Operation,
     times: Times,
 }
@@ -56,6 +59,7 @@ impl OnWorker {
             }
         }
         Noted {
+            id: runnable.id(),
             operation: runnable.operation(),
             times: prepared,
         }
@@ -65,8 +69,10 @@ impl OnWorker {
     pub(crate) fn prepare_inline(&self, times: Times, token: &Startable<'_>) -> Noted {
         let mut prepared = self.set_alarm(times, || token.deadline());
         prepared.started = started(times, |now| token.note_started(now));
+        let view = token.view();
         Noted {
-            operation: token.view().operation,
+            id: view.id,
+            operation: view.operation,
             times: prepared,
         }
     }
@@ -85,7 +91,7 @@ impl OnWorker {
         let times = noted.times;
         let ran = match (times.submitted, times.started) {
             (Some(submitted), Some(started)) => {
-                self.time(noted.operation, submitted.get(), started.get(), run)
+                self.time(noted, submitted.get(), started.get(), run)
             }
             _ => run(),
         };
@@ -95,7 +101,7 @@ impl OnWorker {
 
     fn time(
         &self,
-        operation: &'static Operation,
+        noted: &Noted,
         submitted_ns: u64,
         started_ns: u64,
         run: impl FnOnce() -> Ran,
@@ -112,18 +118,29 @@ impl OnWorker {
         if matches!(ran, Ran::Tombstone(_) | Ran::Elsewhere) {
             return ran;
         }
-        let resolved = matches!(ran, Ran::Completed | Ran::Failed | Ran::Panicked);
-        let ended = resolved || matches!(ran, Ran::Late(_));
-        self.member.times.note(operation, |timed| {
+        let outcome = outcome_of(&ran);
+        let wait_ns = started_ns.saturating_sub(submitted_ns);
+        let run_ns = left_ns.saturating_sub(started_ns);
+        self.member.times.note(noted.operation, |timed| {
             timed.ran(Duration::from_nanos(left_ns - entered_ns), cpu);
-            if ended {
-                let wait_ns = started_ns.saturating_sub(submitted_ns);
-                timed.ended(wait_ns, left_ns.saturating_sub(started_ns));
+            if outcome.is_some() {
+                timed.ended(wait_ns, run_ns);
             }
-            if resolved {
+            if matches!(ran, Ran::Completed | Ran::Failed | Ran::Panicked) {
                 timed.resolved(left_ns.saturating_sub(submitted_ns));
             }
         });
+        if let Some(outcome) = outcome {
+            self.member.recent.push(Execution {
+                id: noted.id,
+                operation: noted.operation,
+                domain: usize::from(self.domain.index),
+                wait: Duration::from_nanos(wait_ns),
+                run: Duration::from_nanos(run_ns),
+                outcome,
+                ended: clock::instant(left_ns),
+            });
+        }
         ran
     }
 }

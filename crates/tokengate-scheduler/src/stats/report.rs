@@ -14,6 +14,7 @@ use crate::shared::Shared;
 use crate::stats::executing::Executing;
 use crate::stats::figures::Figures;
 use crate::stats::ledger::Counted;
+use crate::stats::waits::OldWait;
 
 /// What a gate did from its start, or since an earlier report, and what it is at.
 ///
@@ -25,6 +26,7 @@ pub struct Stats {
     domains: Vec<Figures>,
     operations: BTreeMap<&'static str, Figures>,
     executing: Vec<Executing>,
+    old_waits: Vec<OldWait>,
     paused: usize,
     pins: usize,
     lanes: usize,
@@ -76,6 +78,7 @@ impl Stats {
             domains: vec![Figures::empty(gate, taken); gate.domains.len()],
             operations: BTreeMap::new(),
             executing: gate.executing(),
+            old_waits: gate.old_waits(),
             paused: gate.control.pauses.len(),
             pins: anchors.keys.pinned(),
             lanes,
@@ -230,6 +233,14 @@ impl Stats {
     pub fn zombies(&self) -> impl Iterator<Item = &Executing> {
         let executing = self.executing.iter();
         executing.filter(|token| token.zombie.is_some())
+    }
+
+    /// The blocking waits of bodies that have lasted long, the oldest first.
+    ///
+    /// From [`Config::old_wait`](crate::Config::old_wait) on. Waits with `.await` hold no worker, and are
+    /// not among them.
+    pub fn old_waits(&self) -> &[OldWait] {
+        &self.old_waits
     }
 
     /// How many tokens a pause has set aside.

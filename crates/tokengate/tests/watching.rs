@@ -1,0 +1,107 @@
+//! Recent executions, waits that have lasted long, and tracked tokens.
+
+mod common;
+
+use std::time::{Duration, Instant};
+
+use common::{HANG, Latch, elsewhere, lone_workers, outcome, value, wait_until};
+use tokengate::{Builder, Gate, Handle, Operation, Outcome, Timing, Token, TokenError};
+
+static PLAIN: Operation = Operation::new("test.plain");
+static FAILS: Operation = Operation::new("test.fails");
+static WAITS: Operation = Operation::new("test.waits");
+static AWAITED: Operation = Operation::new("test.awaited");
+
+fn two_workers() -> Builder {
+    Gate::builder().domains(lone_workers(2))
+}
+
+#[test]
+fn the_last_executions_come_first_with_what_they_took_and_no_more_are_kept() {
+    let began = Instant::now();
+    let gate = two_workers()
+        .timing(Timing::Every)
+        .recent(10)
+        .start()
+        .unwrap();
+    assert!(gate.recent().is_empty());
+    for _ in 0..50 {
+        value(gate.spawn(&PLAIN, || ()));
+    }
+    let slow = Duration::from_millis(3);
+    let failed = gate.try_spawn(&FAILS, move || {
+        std::thread::sleep(slow);
+        Err::<(), _>("as asked")
+    });
+    let id = failed.id();
+    assert!(matches!(outcome(failed), Err(TokenError::Failed(_))));
+    let handle = gate.handle();
+    assert!(elsewhere(move || gate.shutdown(HANG)).drained);
+    let recent = handle.recent();
+    assert_eq!(recent.len(), 10);
+    assert!(recent.is_sorted_by_key(|execution| std::cmp::Reverse(execution.ended)));
+    let last = recent[0];
+    assert_eq!(
+        (last.id, last.operation, last.outcome),
+        (id, &FAILS, Outcome::Error)
+    );
+    assert!(last.run >= slow && last.domain < 2);
+    assert!(last.ended - last.run >= began && last.ended <= Instant::now());
+    assert!(recent[1..].iter().all(|it| it.operation == &PLAIN));
+}
+
+#[test]
+fn nothing_recent_is_kept_when_nothing_is_timed_or_wanted() {
+    for builder in [
+        two_workers().timing(Timing::Off),
+        two_workers().timing(Timing::Every).recent(0),
+    ] {
+        let gate = builder.start().unwrap();
+        value(gate.spawn(&PLAIN, || ()));
+        let handle = gate.handle();
+        assert!(elsewhere(move || gate.shutdown(HANG)).drained);
+        assert!(handle.recent().is_empty());
+    }
+}
+
+#[test]
+fn a_wait_that_has_lasted_long_is_named_with_the_waiter_and_the_awaited() {
+    let never = Duration::MAX;
+    for (age, named) in [(Duration::ZERO, true), (never, false)] {
+        let gate = two_workers().old_wait(age).start().unwrap();
+        let release = Latch::new();
+        let waiter: Token<()> = {
+            let release = release.clone();
+            gate.spawn(&WAITS, move || {
+                let awaited = Handle::current()
+                    .unwrap()
+                    .spawn_async(&AWAITED, async move {
+                        release.wait();
+                    });
+                awaited.get().unwrap();
+            })
+        };
+        let id = waiter.id();
+        // The waiter blocks, and a spare is in the body that it waits for.
+        wait_until("both are on a stack", || gate.executing().len() == 2);
+        if named {
+            wait_until("it is named", || !gate.stats().old_waits().is_empty());
+            let stats = gate.stats();
+            let [wait] = stats.old_waits() else {
+                panic!("{stats}");
+            };
+            assert_eq!(wait.waiter, Some((id, &WAITS)));
+            assert_eq!(wait.awaited.len(), 1);
+            assert_eq!(wait.awaited[0].1, &AWAITED);
+            assert!(wait.age > Duration::ZERO);
+            let text = stats.to_string();
+            assert!(text.contains("OLD WAIT: test.waits"), "{text}");
+            assert!(text.contains("for test.awaited"), "{text}");
+        } else {
+            assert!(gate.stats().old_waits().is_empty());
+        }
+        release.open();
+        value(waiter);
+        wait_until("it is forgotten", || gate.stats().old_waits().is_empty());
+    }
+}
