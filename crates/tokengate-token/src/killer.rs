@@ -10,9 +10,9 @@ use std::sync::{Arc, PoisonError};
 
 use crate::cell::Header;
 use crate::cell::kill::{self, Claim};
-use crate::context;
 use crate::extras::Ending;
 use crate::sync::Mutex;
+use crate::{TokenState, TokenView, context};
 
 /// Ends one token from any thread; made by [`Token::killer`](crate::Token::killer).
 ///
@@ -70,6 +70,21 @@ impl Killer {
         self.end(Ending::Killed(reason.into()), kill::claim)
     }
 
+    /// The token as it is, unless it is gone.
+    pub fn look(&self) -> Option<TokenLook> {
+        let slot = self
+            .slot
+            .cell
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        #[expect(unsafe_code, reason = "reads through the cell pointer")]
+        let look = slot.map(|cell| {
+            // SAFETY: the last owner clears the slot, under this lock, before it frees the cell.
+            TokenLook::of(unsafe { cell.as_ref() })
+        });
+        look
+    }
+
     /// Ends the token by a claim of this kind; `false` if that is lost, or the token gone.
     #[expect(unsafe_code, reason = "claims through the cell pointer")]
     pub(crate) fn end(
@@ -87,6 +102,28 @@ impl Killer {
         drop(slot);
         // The clean-up drops the body and wakes the caller: not under the lock.
         claimed.is_some_and(|claim| claim.is_won())
+    }
+}
+
+/// A token, as [`Killer::look`] found it.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct TokenLook {
+    /// Who it is.
+    pub view: TokenView,
+    /// Where it is in its life.
+    pub state: TokenState,
+    /// Whether its body and arguments are gone.
+    pub exited: bool,
+}
+
+impl TokenLook {
+    fn of(header: &Header) -> Self {
+        Self {
+            view: TokenView::of(header),
+            state: TokenState::of(header),
+            exited: header.state().load().exited(),
+        }
     }
 }
 

@@ -66,7 +66,7 @@ pub use id::TokenId;
 pub use inbox::{Inbox, Posted};
 pub use join::{JoinAll, get_all, join_all};
 pub use keeper::{GateNumber, Keeper};
-pub use killer::Killer;
+pub use killer::{Killer, TokenLook};
 pub use lane::{Joined, LaneQueue};
 pub use list::RunnableList;
 pub use moment::set_clock;

@@ -14,7 +14,7 @@ use crate::cell::{Header, Place, kill, task};
 use crate::error::RejectCause;
 use crate::extras::{Ending, Times};
 use crate::present::Present;
-use crate::{Bond, Deadline, Operation, Outcome, TokenId, TokenView};
+use crate::{Bond, Deadline, Killer, Operation, Outcome, TokenId, TokenView};
 
 /// The right to run a token's body, or the next poll of it.
 ///
@@ -392,6 +392,11 @@ impl Runnable {
     /// Before the start is claimed, for a token that has [`times`](Self::times).
     pub fn note_started(&self, now: NonZeroU64) -> NonZeroU64 {
         self.header().extras().note_started(now)
+    }
+
+    /// A way to end the token, and to look at it, from elsewhere. The first one allocates.
+    pub fn killer(&self) -> Killer {
+        Killer::of(self.cell, self.header())
     }
 
     /// What ends the token when its time is over. Allocates for the first one.

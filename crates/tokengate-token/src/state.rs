@@ -63,6 +63,18 @@ impl Snapshot {
         self.0 & RESOLVED != 0
     }
 
+    /// Whether nothing of the body is left, as far as the word says.
+    ///
+    /// Of a body that was ended while its waiter runs it the word does not say: then this is about the
+    /// tombstone in the queue.
+    pub(crate) fn exited(self) -> bool {
+        let by_body = matches!(
+            self.outcome(),
+            Some(Outcome::Value | Outcome::Error | Outcome::Panicked)
+        );
+        self.resolved() && (by_body || !self.started() || self.0 & RELEASED != 0)
+    }
+
     /// The handle is the only party left: it may free the cell without a further step.
     pub(crate) fn handle_is_alone(self) -> bool {
         self.0 & (RELEASED | BUSY) == RELEASED

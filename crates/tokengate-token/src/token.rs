@@ -11,6 +11,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use crate::cell::Header;
 use crate::cell::handle::{Handle, Taken};
 use crate::cell::kill;
 use crate::error::{Deadlock, DeadlockCause, KillReason, Panic, Rejection};
@@ -92,6 +93,26 @@ pub enum TokenState {
 }
 
 impl TokenState {
+    pub(crate) fn of(header: &Header) -> Self {
+        let now = header.state().load();
+        match now.outcome() {
+            Some(Outcome::Value) => Self::Completed,
+            Some(Outcome::Error | Outcome::Panicked) => Self::Failed,
+            Some(Outcome::Killed) => Self::Killed,
+            Some(Outcome::TimedOut) => Self::TimedOut,
+            Some(Outcome::Rejected) => Self::Rejected,
+            None if now.started() => Self::Executing,
+            None if header.bond_word().waits() => Self::Waiting,
+            None => match header.place() {
+                Place { aside: true, .. } => Self::Waiting,
+                Place {
+                    published: true, ..
+                } => Self::Admitted,
+                _ => Self::Created,
+            },
+        }
+    }
+
     /// Whether the token has its outcome.
     pub const fn is_terminal(self) -> bool {
         matches!(
@@ -130,24 +151,7 @@ impl<T, E> Token<T, E> {
 
     /// Where the token is in its life. One load; the answer may be old when it arrives.
     pub fn state(&self) -> TokenState {
-        let header = self.handle.header();
-        let now = header.state().load();
-        match now.outcome() {
-            Some(Outcome::Value) => TokenState::Completed,
-            Some(Outcome::Error | Outcome::Panicked) => TokenState::Failed,
-            Some(Outcome::Killed) => TokenState::Killed,
-            Some(Outcome::TimedOut) => TokenState::TimedOut,
-            Some(Outcome::Rejected) => TokenState::Rejected,
-            None if now.started() => TokenState::Executing,
-            None if header.bond_word().waits() => TokenState::Waiting,
-            None => match header.place() {
-                Place { aside: true, .. } => TokenState::Waiting,
-                Place {
-                    published: true, ..
-                } => TokenState::Admitted,
-                _ => TokenState::Created,
-            },
-        }
+        TokenState::of(self.handle.header())
     }
 
     /// State, domain and attempt of the token.
