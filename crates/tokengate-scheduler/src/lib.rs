@@ -85,7 +85,7 @@ pub use permits::LimitState;
 pub use pin::allow_cpus;
 pub use scheduler::Scheduler;
 pub use shutdown::{DrainReport, SHUTDOWN_GRACE, ShutdownReport, StuckThread};
-pub use stats::{Executing, Execution, Figures, OldWait, Stats, Zombie};
+pub use stats::{Executing, Execution, Figures, OldWait, Stats, TrackedToken, Zombie};
 pub use submit::rejected;
 pub use tokengate_anchor::{Key, KeyHasher, Seed};
 pub use tokengate_token::*;

@@ -23,7 +23,7 @@ use crate::outsiders::Outsiders;
 use crate::router::{Position, Router};
 use crate::sampling;
 use crate::shutdown::{DrainReport, OpenBatches};
-use crate::stats::{Recent, Waiting, WorkTimes};
+use crate::stats::{Recent, Tracking, Waiting, WorkTimes};
 use crate::topology::Plan;
 
 /// Takes calls.
@@ -47,7 +47,9 @@ pub(crate) struct Shared {
     pub(crate) admission: Admission,
     pub(crate) full: Full,
     pub(crate) default_limits: TimeLimits,
-    pub(crate) has_default_limits: bool,
+    /// Each token has something rare: limits, or it is tracked. One look for all of them.
+    pub(crate) equips_all: bool,
+    pub(crate) tracking: Option<Tracking>,
     pub(crate) alarms: Alarms,
     pub(crate) stride: u32,
     /// How many of the last executions are kept.
@@ -148,7 +150,8 @@ impl Shared {
             admission: Admission::new(capacity),
             full: config.full,
             default_limits,
-            has_default_limits: !default_limits.is_none(),
+            equips_all: !default_limits.is_none() || config.tracking,
+            tracking: config.tracking.then(Tracking::default),
             alarms: Alarms::new(plan.machine()),
             stride: config.timing.stride(),
             recent: config.recent.0,

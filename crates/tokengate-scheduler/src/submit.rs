@@ -121,8 +121,8 @@ fn publish<B: Body>(
         credit,
     });
     // After it is bound: from here the timer may end it.
-    if (!call.plain && call.is_limited() || gate.has_default_limits)
-        && let Err(cause) = apply(gate, call, &runnable)
+    if (!call.plain && call.is_limited() || gate.equips_all)
+        && let Err(cause) = equip(gate, call, &runnable)
     {
         thread.keep_credits(gate, usize::from(credit));
         gate.anchors.reject(runnable, &cause);
@@ -134,6 +134,15 @@ fn publish<B: Body>(
         post(gate, thread, position, runnable);
     }
     token
+}
+
+/// Gives the token what is rare.
+#[cold]
+fn equip(gate: &Arc<Shared>, call: &Call, runnable: &Runnable) -> Result<(), RejectCause> {
+    if let Some(tracking) = &gate.tracking {
+        tracking.add(runnable);
+    }
+    apply(gate, call, runnable)
 }
 
 /// The token is one to measure.

@@ -113,6 +113,8 @@ pub struct TokenLook {
     pub view: TokenView,
     /// Where it is in its life.
     pub state: TokenState,
+    /// The number of the attempt that runs or comes next, or was the last one; counted from 1.
+    pub attempt: u32,
     /// Whether its body and arguments are gone.
     pub exited: bool,
 }
@@ -122,6 +124,7 @@ impl TokenLook {
         Self {
             view: TokenView::of(header),
             state: TokenState::of(header),
+            attempt: header.state().load().attempt(),
             exited: header.state().load().exited(),
         }
     }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokengate_scheduler::topology::Plan;
 use tokengate_scheduler::{
     Call, Conductor, DrainReport, Entered, Executing, Execution, Handle, LimitState, Scheduler,
-    Scope, ShutdownReport, Stats, Sticky, Token,
+    Scope, ShutdownReport, Stats, Sticky, Token, TrackedToken,
 };
 
 use crate::builder::Builder;
@@ -286,6 +286,13 @@ impl Gate {
     /// The last executions of timed tokens, the latest first; see [`Handle::recent`].
     pub fn recent(&self) -> Vec<Execution> {
         self.scheduler.handle().recent()
+    }
+
+    /// The tokens that have not exited and that `filter` takes; see [`Handle::tokens`].
+    ///
+    /// None if the gate does not track them: [`Builder::tracking`].
+    pub fn tokens(&self, filter: impl Fn(&TrackedToken) -> bool) -> Option<Vec<TrackedToken>> {
+        self.scheduler.handle().tokens(filter)
     }
 
     /// The tokens whose bodies execute now; see [`Handle::executing`].

@@ -60,8 +60,8 @@ pub use tokengate_scheduler::{
     InChain, JoinAll, Key, KeyHasher, KillOnDrop, KillReason, Killer, LimitState, Linger,
     LiveChain, OldWait, Operation, Outcome, Panic, Phase, PinnedKey, Reason, RejectCause,
     Rejection, Retried, Retry, SHUTDOWN_GRACE, Scope, Seed, ShutdownReport, StartError, Stats,
-    Status, Sticky, StuckThread, Timing, Token, TokenError, TokenId, TokenState, Weight,
-    WorkerInfo, Zombie, cancelled, check, flush, get_all, join_all,
+    Status, Sticky, StuckThread, Timing, Token, TokenError, TokenId, TokenState, TrackedToken,
+    Weight, WorkerInfo, Zombie, cancelled, check, flush, get_all, join_all,
 };
 
 /// The chain that calls from here belong to, to carry to another thread or task.

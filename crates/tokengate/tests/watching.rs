@@ -5,7 +5,7 @@ mod common;
 use std::time::{Duration, Instant};
 
 use common::{HANG, Latch, elsewhere, lone_workers, outcome, value, wait_until};
-use tokengate::{Builder, Gate, Handle, Operation, Outcome, Timing, Token, TokenError};
+use tokengate::{Builder, Gate, Handle, Operation, Outcome, Timing, Token, TokenError, TokenState};
 
 static PLAIN: Operation = Operation::new("test.plain");
 static FAILS: Operation = Operation::new("test.fails");
@@ -104,4 +104,52 @@ fn a_wait_that_has_lasted_long_is_named_with_the_waiter_and_the_awaited() {
         value(waiter);
         wait_until("it is forgotten", || gate.stats().old_waits().is_empty());
     }
+}
+
+#[test]
+fn tracked_tokens_are_listed_from_their_call_to_their_exit() {
+    let gate = two_workers().tracking(true).start().unwrap();
+    let listed = |label: &'static str| {
+        let tokens = gate.tokens(|token| token.operation.label() == label);
+        tokens.expect("it tracks")
+    };
+    gate.pause_operation("test.plain");
+    let waiting = gate.spawn(&PLAIN, || ());
+    wait_until("it is set aside", || gate.stats().paused() == 1);
+    let found = listed("test.plain");
+    assert_eq!(found.len(), 1);
+    assert_eq!((found[0].id, found[0].attempt), (waiting.id(), 1));
+    assert_eq!(found[0].state, TokenState::Waiting);
+    assert_eq!(found[0].domain, waiting.status().domain);
+
+    let suspended = gate.spawn_async(&AWAITED, std::future::pending::<()>());
+    wait_until("it is suspended", || gate.stats().total().suspended() == 1);
+    assert_eq!(listed("test.awaited")[0].state, TokenState::Executing);
+    let (entered, release) = (Latch::new(), Latch::new());
+    let zombie = {
+        let (entered, release) = (entered.clone(), release.clone());
+        gate.spawn(&WAITS, move || {
+            entered.open();
+            release.wait();
+        })
+    };
+    entered.wait();
+    assert_eq!(listed("test.waits")[0].state, TokenState::Executing);
+    zombie.kill("test");
+    assert_eq!(listed("test.waits")[0].state, TokenState::Killed);
+    assert_eq!(gate.tokens(|_| true).unwrap().len(), 3);
+
+    release.open();
+    suspended.kill("test");
+    gate.resume_operation("test.plain");
+    value(waiting);
+    wait_until("all are gone", || gate.tokens(|_| true).unwrap().is_empty());
+    // Their handles are still there.
+    assert!(zombie.is_finished() && suspended.is_finished());
+}
+
+#[test]
+fn a_gate_that_does_not_track_says_so() {
+    let gate = two_workers().start().unwrap();
+    assert!(gate.tokens(|_| true).is_none());
 }

@@ -81,10 +81,10 @@ pub(crate) const fn nanoseconds(limit: Duration) -> NonZeroU64 {
     }
 }
 
-/// Notes the limits of a token that is not published yet, and sets the alarm for its wait.
+/// Notes the limits of a token that is not published yet, if there are any, and sets the alarm for its
+/// wait.
 ///
 /// Refused if there is nobody to give alarms.
-#[cold]
 pub(crate) fn apply(
     gate: &Arc<Shared>,
     call: &Call,
@@ -93,6 +93,9 @@ pub(crate) fn apply(
     let operation = call.operation;
     let own = TimeLimits::new(operation.ttl(), operation.timeout());
     let limits = call.limits.or(own).or(gate.default_limits);
+    if limits.is_none() {
+        return Ok(());
+    }
     gate.alarms.start(gate)?;
     let alarm = limits.ttl.and_then(|ttl| {
         let alarm = || Alarm::Limit(runnable.deadline(), Phase::Waiting);

@@ -11,6 +11,7 @@
 //! | the report | `report.rs`, `figures.rs`, `display.rs` |
 //! | what executes now | `executing.rs`, `waits.rs` |
 //! | what was done lately | `recent.rs` |
+//! | all tokens that live | `tracking.rs` |
 
 mod calling;
 mod cells;
@@ -22,6 +23,7 @@ mod observing;
 mod recent;
 mod report;
 mod timed;
+mod tracking;
 mod waits;
 mod working;
 
@@ -29,11 +31,13 @@ pub use executing::{Executing, Zombie};
 pub use figures::Figures;
 pub use recent::Execution;
 pub use report::Stats;
+pub use tracking::TrackedToken;
 pub use waits::OldWait;
 
 pub(crate) use calling::CallCounts;
 pub(crate) use ledger::Ledger;
 pub(crate) use observing::CpuSampling;
 pub(crate) use recent::Recent;
+pub(crate) use tracking::Tracking;
 pub(crate) use waits::Waiting;
 pub(crate) use working::{WorkCounts, WorkTimes};
