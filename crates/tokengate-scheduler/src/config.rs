@@ -40,7 +40,7 @@ pub struct Config {
     pub old_wait: OldWaitAge,
     /// Whether all tokens that have not exited can be [listed](crate::Handle::tokens); not by default.
     ///
-    /// Costs each token some 200 nanoseconds and some 300 bytes; without it nothing.
+    /// Costs each token some 400 nanoseconds and some 300 bytes; without it nothing.
     pub tracking: bool,
     /// How many threads a domain may have beside its workers, to take the places of those whose
     /// bodies block; 64 by default. They are started on first need.
