@@ -5,7 +5,7 @@ mod common;
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
-use common::{Latch, small_gate, value};
+use common::{Latch, lone_workers, small_gate, value};
 use tokengate::{
     DeadlockCause, Domains, Gate, Handle, TokenError, Weight, WeightRanges, get_all,
     task_token_guard,
@@ -15,7 +15,7 @@ use tokengate::{
 const HANG: Duration = Duration::from_secs(60);
 
 fn one_worker() -> tokengate::Builder {
-    Gate::builder().domains(Domains::Count(1))
+    Gate::builder().domains(lone_workers(1))
 }
 
 /// Runs `body` on a gate, under the guard.
