@@ -86,7 +86,8 @@ pub trait Home: Send + Sync + 'static {
     /// A woken or killed async body: run this soon, in the same place.
     fn post(&self, runnable: Runnable);
 
-    /// Called before a body is suspended for the first time; gives the key for [`leave`](Self::leave).
+    /// Called before a body is suspended for the first time, in each of its attempts; gives the key
+    /// for [`leave`](Self::leave), which is not [`usize::MAX`].
     ///
     /// Who keeps `task` can reach the suspended body. The default keeps nothing.
     fn seat(&self, task: TaskRef) -> usize {
@@ -94,7 +95,7 @@ pub trait Home: Send + Sync + 'static {
         0
     }
 
-    /// The body that took this seat is gone.
+    /// The body that took this seat is gone, or waits for its next attempt.
     fn leave(&self, seat: usize) {
         let _ = seat;
     }

@@ -120,11 +120,13 @@ impl Handle {
         let order = Order::new(reason.into());
         let (before, reason) = (order.before, order.reason.clone());
         let of_operation = |token: &TokenView| token.operation.label() == label;
-        self.shared.order(before, |orders| {
+        self.shared.write_order(before, |orders| {
             orders.kills.insert(label.into(), order);
         });
-        self.shared
-            .end_executing(|token| token.id < before && of_operation(token), &reason)
+        let of_order = |token: &TokenView| token.id < before && of_operation(token);
+        let executing = self.shared.end_executing(of_order, &reason);
+        self.shared.let_out_refused();
+        executing
     }
 
     /// Ends all tokens of this operation that exist and have not started.
@@ -133,11 +135,12 @@ impl Handle {
     /// [`kill_operation`](Self::kill_operation).
     pub fn purge_operation(&self, label: &str, reason: impl Into<Cow<'static, str>>) {
         let order = Order::new(reason.into());
-        self.shared.order(order.before, |orders| {
+        self.shared.write_order(order.before, |orders| {
             orders.purges.insert(label.into(), order);
         });
         // Of those that execute it takes none, but its look makes the order known to all workers.
         self.shared.end_executing(|_| false, "");
+        self.shared.let_out_refused();
     }
 
     /// Ends all tokens that exist and have not started; how many were in the queues.
@@ -178,7 +181,7 @@ impl Chain {
     pub fn kill(&self, reason: impl Into<Cow<'static, str>>) -> usize {
         let order = Order::new(reason.into());
         let (before, reason) = (order.before, order.reason.clone());
-        self.gate.order(before, |orders| {
+        self.gate.write_order(before, |orders| {
             orders.chains.insert(self.id, order);
         });
         let chains = &self.gate.anchors.chains;
@@ -186,15 +189,18 @@ impl Chain {
             let own = token.bond.chain.map(ChainId::from_number);
             std::iter::successors(own, |&chain| chains.parent(chain)).any(|chain| chain == self.id)
         };
-        self.gate
-            .end_executing(|token| token.id < before && in_chain(token), &reason)
+        let of_order = |token: &TokenView| token.id < before && in_chain(token);
+        let executing = self.gate.end_executing(of_order, &reason);
+        self.gate.let_out_refused();
+        executing
     }
 }
 
 impl Shared {
-    /// Writes an order down, and lets it reach the tokens that are set aside or back off.
-    fn order(&self, before: TokenId, write: impl FnOnce(&mut Orders)) {
-        self.write_order(before, write);
+    /// Lets orders reach the tokens that are set aside or back off: workers come upon them.
+    ///
+    /// After the look for those that execute, which would else find them on their way to that.
+    fn let_out_refused(&self) {
         let is_to_end = |token: &Runnable| self.is_to_end(token);
         let pauses = &self.control.pauses;
         let refused = pauses.post_if(is_to_end, |token| self.post_again(token));

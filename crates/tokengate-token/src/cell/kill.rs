@@ -229,12 +229,7 @@ pub(crate) unsafe fn abandon(cell: NonNull<Header>, ending: Ending) -> Abandoned
         header.bond.unlink()
     };
     let outcome = (!header.state.load().started()).then(|| header.ended_as());
-    if header.is_async() {
-        // SAFETY: the half is given up; the body is gone, or its claimer's.
-        unsafe { task::let_go_unstarted(cell) };
-    } else {
-        // SAFETY: the same.
-        unsafe { run::release(cell) };
-    }
+    // SAFETY: the half is given up; the body is gone, or its claimer's.
+    unsafe { run::release_watched(cell) };
     Abandoned { outcome, bond }
 }

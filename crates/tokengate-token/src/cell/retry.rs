@@ -258,6 +258,8 @@ where
             unsafe { Pin::new_unchecked(future) }.begin_anew();
         });
     });
+    // SAFETY: the half is ours.
+    unsafe { task::leave_home(cell) };
     // SAFETY: the start was claimed, and nothing of the attempt is left.
     match unsafe { between_attempts(cell, home) } {
         Some(runnable) => Ran::Retry(runnable),

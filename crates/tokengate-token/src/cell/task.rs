@@ -5,7 +5,7 @@
 //! runnable half lets go when the body is done and the last waker is gone.
 
 use std::future::Future;
-use std::mem::ManuallyDrop;
+use std::mem::{self, ManuallyDrop};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::ptr::NonNull;
@@ -29,16 +29,20 @@ pub(super) struct Task {
     /// Set by the runner before the first suspension; not changed after that. Read by whoever was
     /// given the runnable by a wake-up or a kill, which happens after that suspension.
     home: UnsafeCell<Option<Arc<dyn Home>>>,
-    /// The key under which the home keeps the body; touched by the runnable's owner only.
+    /// The key under which the home keeps the body, or [`NO_SEAT`]; touched by the runnable's owner
+    /// only.
     seat: UnsafeCell<usize>,
 }
+
+/// Not suspended so far, in this attempt.
+const NO_SEAT: usize = usize::MAX;
 
 impl Task {
     pub(super) fn new() -> Self {
         Self {
             references: AtomicUsize::new(1),
             home: UnsafeCell::new(None),
-            seat: UnsafeCell::new(0),
+            seat: UnsafeCell::new(NO_SEAT),
         }
     }
 }
@@ -107,8 +111,8 @@ where
         }
     } else if !header.state.start() {
         let tombstone = Ran::Tombstone(header.ended_as());
-        // SAFETY: the body is its claimer's, and the half is ours (obligation 1).
-        unsafe { let_go_unstarted(cell) };
+        // SAFETY: the execution's reference is given up with the half (obligation 1).
+        unsafe { drop_reference(cell) };
         return tombstone;
     }
     let future = run::stage_of::<Result<T, E>>(cell).cast::<F>();
@@ -186,12 +190,16 @@ pub(super) unsafe fn finish<F, T, E>(
 unsafe fn suspend(cell: NonNull<Header>, home: &Arc<dyn Home>, present: Option<&Present>) -> Ran {
     // SAFETY: alive while the half is ours.
     let (header, task) = (unsafe { cell.as_ref() }, unsafe { task_of(cell) });
-    // SAFETY: read only, as whoever posted this runnable may still be inside `post_home`.
-    let first = task.home.with(|slot| unsafe { &*slot }.is_none());
+    // SAFETY: only the runnable's owner touches the seat.
+    let first = task.seat.with(|seat| unsafe { *seat }) == NO_SEAT;
     if first {
-        // SAFETY: before the first suspension nobody is given the runnable, so nobody else looks.
-        let set = |slot: *mut Option<_>| unsafe { *slot = Some(home.clone()) };
-        task.home.with_mut(set);
+        // An earlier attempt may have set it.
+        // SAFETY: read only, as a wake-up of that attempt may still be inside `post_home`.
+        if task.home.with(|slot| unsafe { &*slot }.is_none()) {
+            // SAFETY: before the first suspension nobody is given the runnable, so nobody else looks.
+            let set = |slot: *mut Option<_>| unsafe { *slot = Some(home.clone()) };
+            task.home.with_mut(set);
+        }
         // SAFETY: the cell is async, and the execution's reference keeps it alive.
         let seat = home.seat(unsafe { new_reference(cell) });
         // SAFETY: only the runnable's owner touches the seat.
@@ -253,37 +261,26 @@ pub(super) unsafe fn drop_future(cell: NonNull<Header>) -> Bond {
     bond
 }
 
-/// Lets go of an async body that will not start any more.
-///
-/// # Safety
-///
-/// The caller owns the runnable half of an async body that has not started, or not again after an
-/// attempt, and gives it up; the body is gone, or its claimer's.
-#[expect(unsafe_code, reason = "owns the runnable half of a cell")]
-pub(super) unsafe fn let_go_unstarted(cell: NonNull<Header>) {
-    // An earlier attempt may have been suspended.
-    // SAFETY: the half is the caller's.
-    unsafe { leave_home(cell) };
-    // SAFETY: the execution's reference is given up with the half.
-    unsafe { drop_reference(cell) };
-}
-
-/// Gives the seat back, if the body was ever suspended.
+/// Gives the seat back, if the body was suspended in this attempt.
 ///
 /// # Safety
 ///
 /// The caller owns the runnable half of an async cell.
 #[expect(unsafe_code, reason = "reads what belongs to the runnable's owner")]
-unsafe fn leave_home(cell: NonNull<Header>) {
+pub(super) unsafe fn leave_home(cell: NonNull<Header>) {
     // SAFETY: alive while the half is the caller's.
     let task = unsafe { task_of(cell) };
+    // SAFETY: only the runnable's owner touches the seat.
+    let seat = task
+        .seat
+        .with_mut(|seat| mem::replace(unsafe { &mut *seat }, NO_SEAT));
+    if seat == NO_SEAT {
+        return;
+    }
     task.home.with(|home| {
         // SAFETY: written by an earlier owner of the runnable only.
-        if let Some(home) = unsafe { &*home } {
-            // SAFETY: only the runnable's owner touches the seat.
-            let seat = task.seat.with(|seat| unsafe { *seat });
-            home.leave(seat);
-        }
+        let home = unsafe { &*home }.as_ref();
+        home.expect("set before a seat was taken").leave(seat);
     });
 }
 
