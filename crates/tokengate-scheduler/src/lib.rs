@@ -20,6 +20,7 @@
 //! | bodies that wait | `block/` |
 //! | ends of tokens that have not started | `outsiders.rs` |
 //! | tokens whose time is over | `deadlines/` |
+//! | bodies that run again | `retry/` |
 //! | chains carried elsewhere | `chain.rs` |
 //! | orders for tokens that exist | `control/` |
 //! | figures | `stats/`, `sampling.rs` |

@@ -1,10 +1,11 @@
 //! The alarms of tokens whose time may run out, or whose next attempt comes, and the thread that gives
 //! them.
 //!
-//! Set and taken back by `mod.rs`, and set by retries. Keeps: an alarm that was taken back leaves nothing behind, so
-//! tokens that end in time do not pile up; the thread is started by the first call with a limit,
-//! wakes when an alarm is due or was taken back, and ends with the gate. It rests on no async
-//! runtime: a limit holds whoever drives that. See `docs/decisions/0009-a-thread-for-alarms.md`.
+//! Set and taken back by `mod.rs`, and set by retries. Keeps: an alarm that was taken back leaves
+//! nothing behind, so tokens that end in time do not pile up; the thread is started by the first call
+//! with a limit or the first retry, wakes when an alarm is due or was taken back, and ends with the
+//! gate. It rests on no async runtime: a limit holds whoever drives that. See
+//! `docs/decisions/0009-a-thread-for-alarms.md`.
 
 use std::collections::BTreeMap;
 use std::mem;
