@@ -38,6 +38,28 @@ pub mod exported {
         Ok(value)
     }
 
+    /// Fails, and runs again.
+    ///
+    /// # Errors
+    ///
+    /// At random.
+    #[task_token_guard(operation_type = "again", tags(serial, key(a), retry(attempts = 3, backoff = "1s", jitter)), crate = crate::mock)]
+    pub fn again(a: u64, mut text: String, _unused: u8) -> Result<u64, std::fmt::Error> {
+        text.push('a');
+        if text.is_empty() {
+            Err(std::fmt::Error)
+        } else {
+            Ok(a)
+        }
+    }
+
+    /// Fails, and runs again later.
+    #[task_token_guard(operation_type = "again", tags(retry(attempts = 3, on_panic)), crate = crate::mock)]
+    pub async fn later<T: Clone + Send + Sync + 'static>(value: T, _unused: ()) -> T {
+        std::future::ready(()).await;
+        value
+    }
+
     #[task_token_guard(operation_type = "hidden", crate = crate::mock)]
     #[doc(hidden)]
     #[must_use]
