@@ -174,6 +174,39 @@ fn a_token_between_attempts_holds_no_worker_and_no_room() {
 }
 
 #[test]
+fn a_token_between_attempts_holds_no_permit_and_takes_one_for_each() {
+    static ALONE: Operation = Operation::new("test.alone")
+        .with_limit(1)
+        .with_retry(IN_AN_HOUR);
+    static ALONE_AT_ONCE: Operation = Operation::new("test.alone")
+        .with_limit(1)
+        .blocking()
+        .with_retry(AT_ONCE);
+    let gate = wide_gate();
+    let (waiting, _census) = backing_off(&gate.handle(), &ALONE);
+    let inside = Arc::new(AtomicUsize::new(0));
+    let tokens: Vec<_> = (0..30)
+        .map(|_| {
+            let inside = inside.clone();
+            let body = Retried::fallible(move |attempt: Attempt| {
+                assert_eq!(inside.fetch_add(1, SeqCst), 0, "two at a time");
+                thread::yield_now();
+                inside.fetch_sub(1, SeqCst);
+                if attempt.number() == 2 {
+                    Ok(())
+                } else {
+                    Err(())
+                }
+            });
+            gate.handle().submit(&ALONE_AT_ONCE, body)
+        })
+        .collect();
+    assert!(get_all(tokens).into_iter().all(|result| result.is_ok()));
+    assert_eq!(waiting.state(), TokenState::Waiting);
+    assert!(waiting.kill("not needed"));
+}
+
+#[test]
 fn a_kill_between_attempts_ends_the_token_and_gives_all_back() {
     let gate = small_gate();
     let call = Call::new(&SERIAL_LATER).with_key(Key::of("test.serial", &1));
