@@ -41,6 +41,15 @@ impl Order {
         }
     }
 
+    /// This one, or the one that is written down, if that is for more tokens: of two that are given at
+    /// one time either may be written first.
+    fn or(self, written: Option<Self>) -> Self {
+        match written {
+            Some(other) if self.before < other.before => other,
+            _ => self,
+        }
+    }
+
     /// The reason, if the order is for this token.
     fn reason_for(&self, id: TokenId) -> Option<&Cow<'static, str>> {
         (id < self.before).then_some(&self.reason)
@@ -121,6 +130,7 @@ impl Handle {
         let (before, reason) = (order.before, order.reason.clone());
         let of_operation = |token: &TokenView| token.operation.label() == label;
         self.shared.write_order(before, |orders| {
+            let order = order.or(orders.kills.remove(label));
             orders.kills.insert(label.into(), order);
         });
         let of_order = |token: &TokenView| token.id < before && of_operation(token);
@@ -136,6 +146,7 @@ impl Handle {
     pub fn purge_operation(&self, label: &str, reason: impl Into<Cow<'static, str>>) {
         let order = Order::new(reason.into());
         self.shared.write_order(order.before, |orders| {
+            let order = order.or(orders.purges.remove(label));
             orders.purges.insert(label.into(), order);
         });
         // Of those that execute it takes none, but its look makes the order known to all workers.
@@ -166,8 +177,9 @@ impl Handle {
         batch::flush();
         let order = Order::new(reason.into());
         let reason = order.reason.clone();
-        self.shared
-            .write_order(order.before, |orders| orders.purge = Some(order));
+        self.shared.write_order(order.before, |orders| {
+            orders.purge = Some(order.or(orders.purge.take()));
+        });
         self.shared.end_executing(|_| false, "");
         self.shared.purge_queues(&reason)
     }
@@ -182,6 +194,7 @@ impl Chain {
         let order = Order::new(reason.into());
         let (before, reason) = (order.before, order.reason.clone());
         self.gate.write_order(before, |orders| {
+            let order = order.or(orders.chains.remove(&self.id));
             orders.chains.insert(self.id, order);
         });
         let chains = &self.gate.anchors.chains;
@@ -237,5 +250,20 @@ impl Shared {
         let suspended = self.domains.iter();
         let suspended = suspended.map(|domain| domain.kill_suspended_if(&choose, reason));
         in_bodies + suspended.sum::<usize>()
+    }
+}
+
+#[cfg(all(test, not(tokengate_loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_order_that_is_written_late_takes_nothing_back() {
+        let (early, late) = (Order::new("early".into()), Order::new("late".into()));
+        let before = late.before;
+        assert!(early.before < before);
+        assert_eq!(early.clone().or(Some(late.clone())).before, before);
+        assert_eq!(late.clone().or(Some(early)).before, before);
+        assert_eq!(late.or(None).before, before);
     }
 }
