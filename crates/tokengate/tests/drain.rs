@@ -5,12 +5,16 @@ mod common;
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::{HANG, Held, Latch, outcome, small_gate, value, wide_gate};
-use tokengate::{Call, Handle, Key, Operation, TokenError, TokenState};
+use common::{HANG, Held, Latch, outcome, small_gate, value, wait_until, wide_gate};
+use tokengate::{
+    Attempt, Call, Handle, Key, Operation, Retried, Retry, Token, TokenError, TokenState,
+};
 
 static OP: Operation = Operation::new("test.operation");
 static OTHER: Operation = Operation::new("test.other");
 static SERIAL: Operation = Operation::new("test.serial").serial();
+static LATER: Operation =
+    Operation::new("test.later").with_retry(Retry::new(2).with_backoff(Duration::from_secs(3_600)));
 
 fn current() -> Handle {
     Handle::current().expect("in a body")
@@ -108,4 +112,47 @@ fn a_drain_waits_for_the_open_batches_of_other_threads() {
     assert!(report.finished);
     assert!(holder.is_finished() && behind.is_finished());
     assert_eq!((value(holder), value(behind)), (1, 2));
+}
+
+/// Fails, and waits an hour for its second attempt; when its body is dropped it says so, and waits.
+fn backing_off(gate: &Handle, dropped: &Latch, go_on: &Latch) -> Token<(), ()> {
+    struct WaitsInDrop(Latch, Latch);
+    impl Drop for WaitsInDrop {
+        fn drop(&mut self) {
+            self.0.open();
+            self.1.wait();
+        }
+    }
+    let argument = WaitsInDrop(dropped.clone(), go_on.clone());
+    let body = Retried::fallible(move |_: Attempt| {
+        let _ = &argument;
+        Err(())
+    });
+    let token = gate.submit(&LATER, body);
+    wait_until("its first attempt has failed", || {
+        token.status().attempt == 2
+    });
+    token
+}
+
+#[test]
+fn a_drain_waits_for_a_purge_and_ends_with_it() {
+    let gate = small_gate();
+    let (dropped, go_on) = (Latch::new(), Latch::new());
+    let token = backing_off(&gate.handle(), &dropped, &go_on);
+    let report = std::thread::scope(|scope| {
+        // Nothing but the purge ends it: all workers are parked by then, or about to be.
+        let drain = scope.spawn(|| gate.drain(HANG));
+        wait_until("the drain refuses calls", || {
+            gate.spawn(&OTHER, || ()).state() == TokenState::Rejected
+        });
+        let purge = scope.spawn(|| gate.purge("test"));
+        dropped.wait();
+        assert!(!gate.drain(Duration::ZERO).finished);
+        go_on.open();
+        assert_eq!(purge.join().expect("a purge does not panic"), 1);
+        drain.join().expect("a drain does not panic")
+    });
+    assert!(report.finished);
+    assert!(matches!(outcome(token), Err(TokenError::Killed { .. })));
 }

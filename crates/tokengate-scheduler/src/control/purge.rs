@@ -12,6 +12,9 @@ use crate::shared::Shared;
 impl Shared {
     /// Ends what is queued and has not started; how many.
     pub(super) fn purge_queues(&self, reason: &str) -> usize {
+        // What it has in hand, and what that lets go on, is in no queue for a moment; and no worker
+        // parks after it for a drain to look again.
+        self.entered();
         let mut ended = 0;
         let mut end = |runnable: Runnable| {
             let credit = runnable.place().credit;
@@ -43,6 +46,7 @@ impl Shared {
         for domain in &self.domains {
             domain.purge_unstarted(&mut end);
         }
+        self.left();
         ended
     }
 }
