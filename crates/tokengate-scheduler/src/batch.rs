@@ -51,6 +51,8 @@ impl Due {
         // After the publication. Release: a drain that finds none deferred finds them posted.
         let deferred = self.deferred.load(Relaxed);
         self.deferred.store(deferred - count, Release);
+        // They may all be done by now, and their workers parked.
+        gate.note_progress();
     }
 }
 

@@ -77,7 +77,8 @@ pub(crate) struct Shared {
     open_batches: Mutex<Vec<Weak<AtomicUsize>>>,
     /// Those who end tokens of it from outside.
     pub(crate) outsiders: Outsiders,
-    /// Notified when a thread ends, when a worker parks while draining, and when an outsider leaves.
+    /// Notified when a thread ends, when a worker parks while draining, when an outsider leaves, and
+    /// when deferred calls were published.
     progress: Event,
 }
 
@@ -368,7 +369,8 @@ impl Shared {
         self.note_progress();
     }
 
-    /// A thread has ended, or an outsider has left. Whoever waits for that looks again.
+    /// A thread has ended, an outsider has left, or deferred calls were published. Whoever waits for
+    /// that looks again.
     pub(crate) fn note_progress(&self) {
         self.progress.notify(usize::MAX);
     }
