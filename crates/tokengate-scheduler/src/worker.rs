@@ -200,7 +200,8 @@ impl Worker {
             return self.execute_one(runnable, false);
         }
         self.execute_if_let(runnable);
-        if operation.is_serial() {
+        // Another body that may block was run in its place, maybe.
+        if operation.is_serial() || operation.is_blocking() {
             self.go_on_in_lane();
         }
     }
@@ -211,12 +212,11 @@ impl Worker {
         } else {
             Some(runnable)
         };
-        if let Some(runnable) = goes_on.and_then(|runnable| self.on.admit(runnable)) {
+        let admitted = goes_on.and_then(|runnable| self.on.admit(runnable));
+        if let Some(runnable) = admitted.and_then(|runnable| self.on.hand_over(runnable)) {
             let permit = runnable.place().permit;
-            if let Some(runnable) = self.on.hand_over(runnable) {
-                self.execute_one(runnable, permit);
-                self.on.stand_down();
-            }
+            self.execute_one(runnable, permit);
+            self.on.stand_down();
         }
     }
 
