@@ -58,6 +58,7 @@ impl Gate {
             entry: NonZeroU32::new(1),
             chain: None,
             turn: Turn::Waits,
+            limit: None,
         });
         match self.lane.join(runnable) {
             Ok(Joined::Holds(runnable)) => {

@@ -136,6 +136,7 @@ impl Gate {
             entry: NonZeroU32::new(1),
             chain,
             turn: Turn::Waits,
+            limit: None,
         });
         Call { token, runnable }
     }
