@@ -37,8 +37,8 @@ pub(crate) struct ThreadState {
     pub(crate) counts: CallCounts,
     credits: Credits,
     worker: RefCell<Option<Rc<OnWorker>>>,
-    /// This thread ends tokens whose time is over.
-    is_timer: Cell<bool>,
+    /// This thread ends tokens that have not started: a timer's, or one that purges.
+    makes_room: Cell<bool>,
 }
 
 impl ThreadState {
@@ -52,15 +52,15 @@ impl ThreadState {
             counts: CallCounts::new(),
             credits: Credits::default(),
             worker: RefCell::new(None),
-            is_timer: Cell::new(false),
+            makes_room: Cell::new(false),
         }
     }
 
-    /// Whether calls from here are children: in a body of any gate, and in what else a worker or a
-    /// timer's thread runs, such as destructors and wakers. It must not wait for room that only it
-    /// can make.
+    /// Whether calls from here are children: in a body of any gate, and in what else a worker, a
+    /// timer's thread or a purge runs, such as destructors and wakers. It must not wait for room that
+    /// only it can make.
     pub(crate) fn calls_children(&self) -> bool {
-        in_body() || self.worker.borrow().is_some() || self.is_timer.get()
+        in_body() || self.worker.borrow().is_some() || self.makes_room.get()
     }
 
     /// Uses a credit that this thread has drawn; `false` if it has none of this gate.
@@ -154,9 +154,12 @@ pub(crate) fn set_worker(worker: Option<Rc<OnWorker>>) {
     with(|thread| drop(thread.worker.replace(worker)));
 }
 
-/// Makes this thread one that ends tokens whose time is over.
-pub(crate) fn serve_as_timer() {
-    with(|thread| thread.is_timer.set(true));
+/// Calls `f`, which ends tokens that have not started, so that others find room.
+pub(crate) fn make_room<R>(f: impl FnOnce() -> R) -> R {
+    let before = with(|thread| thread.makes_room.replace(true));
+    let returned = f();
+    with(|thread| thread.makes_room.set(before));
+    returned
 }
 
 /// The worker that this thread is.

@@ -2,8 +2,10 @@
 
 mod common;
 
-use common::{Held, Latch, outcome, small_gate, value, wait_until};
-use tokengate::{Call, Key, Operation, Token, TokenError, TokenState, Weight, get_all};
+use common::{Held, Latch, elsewhere, lone_workers, outcome, small_gate, value, wait_until};
+use tokengate::{
+    Call, Gate, Handle, Key, Operation, Token, TokenError, TokenState, Weight, get_all,
+};
 
 static OP: Operation = Operation::new("test.operation");
 static OTHER: Operation = Operation::new("test.other");
@@ -82,4 +84,29 @@ fn a_purge_reaches_the_batches_of_its_own_thread() {
     for result in get_all(tokens) {
         assert!(matches!(result, Ok(()) | Err(TokenError::Killed { .. })));
     }
+}
+
+/// Calls more than one when it is dropped.
+struct CallsInDrop(Handle);
+
+impl Drop for CallsInDrop {
+    fn drop(&mut self) {
+        (0..2).for_each(|_| self.0.spawn(&OTHER, || ()).detach());
+    }
+}
+
+#[test]
+fn a_destructor_that_a_purge_runs_needs_no_room_to_call() {
+    let gate = Gate::builder()
+        .domains(lone_workers(1))
+        .capacity(1)
+        .start()
+        .unwrap();
+    gate.pause();
+    let calls = CallsInDrop(gate.handle());
+    let token = gate.spawn(&OP, move || drop(calls));
+    let handle = gate.handle();
+    // Nobody else gives room back.
+    elsewhere(move || handle.purge("test"));
+    assert_eq!(reason_of(token), "test");
 }

@@ -14,6 +14,7 @@ use crate::batch;
 use crate::chain::Chain;
 use crate::handle::Handle;
 use crate::shared::Shared;
+use crate::thread;
 
 /// The orders of a gate.
 #[derive(Default)]
@@ -181,7 +182,7 @@ impl Handle {
             orders.purge = Some(order.or(orders.purge.take()));
         });
         self.shared.end_executing(|_| false, "");
-        self.shared.purge_queues(&reason)
+        thread::make_room(|| self.shared.purge_queues(&reason))
     }
 }
 

@@ -21,7 +21,7 @@ use crate::contain::contain;
 use crate::handle::Handle;
 use crate::pin;
 use crate::shared::{Shared, lock};
-use crate::thread::serve_as_timer;
+use crate::thread::make_room;
 use crate::topology::Machine;
 
 /// The alarms of one gate.
@@ -188,12 +188,11 @@ fn run(gate: &Arc<Shared>) {
     pin::allow_cpus(alarms.cpus.iter().copied());
     // So that a shutdown names it, should a destructor hold it up.
     let member = gate.join(Present::new().watcher(), None);
-    serve_as_timer();
     let handle = Handle {
         shared: gate.clone(),
     };
     let entered = handle.enter();
-    alarms.give(gate);
+    make_room(|| alarms.give(gate));
     drop(entered);
     member.end();
     lock(&alarms.queue).running = false;
