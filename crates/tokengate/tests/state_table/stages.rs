@@ -1,6 +1,5 @@
 //! How a token is brought into each state, and let go on from there.
 
-use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -169,6 +168,12 @@ fn wait_for(token: &Token<u32>, state: TokenState) {
     });
 }
 
+/// Waits for the body to begin, or until the token has ended. Before it, a purge may still end a token
+/// whose start is claimed.
+fn wait_for_body(token: &Token<u32>, begun: &Latch) {
+    wait_until("its body begins", || begun.is_open() || token.is_finished());
+}
+
 fn created(gate: &Gate, call: Call) -> (Token<u32>, GoOn) {
     let handle = gate.handle();
     let (close, (sender, made)) = (Latch::new(), channel());
@@ -223,25 +228,29 @@ fn limited(gate: &Gate, call: Call) -> (Token<u32>, GoOn) {
 }
 
 fn executing(gate: &Gate, call: Call) -> (Token<u32>, GoOn) {
-    let release = Latch::new();
-    let until = release.clone();
-    let token = gate.spawn(call, move || {
-        wait_until("it is let go", || until.is_open() || cancelled());
-        1
-    });
-    wait_for(&token, TokenState::Executing);
+    let (begun, release, body) = held_body();
+    let token = gate.spawn(call, body);
+    wait_for_body(&token, &begun);
     (token, Box::new(move |_| release.open()))
 }
 
 fn polled(gate: &Gate, call: Call) -> (Token<u32>, GoOn) {
-    let release = Latch::new();
-    let until = release.clone();
-    let token = gate.spawn_async(call, async move {
+    let (begun, release, body) = held_body();
+    let token = gate.spawn_async(call, async move { body() });
+    wait_for_body(&token, &begun);
+    (token, Box::new(move |_| release.open()))
+}
+
+/// A body that says when it has begun, and goes on until it is let go or cancelled.
+fn held_body() -> (Latch, Latch, impl FnOnce() -> u32 + Send) {
+    let (begun, release) = (Latch::new(), Latch::new());
+    let (entered, until) = (begun.clone(), release.clone());
+    let body = move || {
+        entered.open();
         wait_until("it is let go", || until.is_open() || cancelled());
         1
-    });
-    wait_for(&token, TokenState::Executing);
-    (token, Box::new(move |_| release.open()))
+    };
+    (begun, release, body)
 }
 
 fn suspended(gate: &Gate, call: Call) -> (Token<u32>, GoOn) {
@@ -276,16 +285,14 @@ fn wake(go_on: &smol::channel::Sender<()>) {
 }
 
 fn zombie(gate: &Gate, call: Call) -> (Token<u32>, GoOn) {
-    let (started, release) = (Arc::new(Latch::new()), Latch::new());
+    let (started, release) = (Latch::new(), Latch::new());
     let (entered, until) = (started.clone(), release.clone());
     let token = gate.spawn(call, move || {
         entered.open();
         until.wait();
         1
     });
-    wait_until("it has started", || {
-        started.is_open() || token.is_finished()
-    });
+    wait_for_body(&token, &started);
     token.kill("before");
     (token, Box::new(move |_| release.open()))
 }
