@@ -151,7 +151,7 @@ impl Gate {
                 self.post(runnable);
             }
             Ok(Joined::Waits) => {}
-            Err(refused) => self.give_back(refused.reject(RejectCause::ShutDown)),
+            Err(refused) => self.give_back(refused.reject(RejectCause::ShutDown).bond),
         }
     }
 
@@ -385,7 +385,7 @@ fn a_kill_against_a_purge_of_the_lane_gives_all_back_without_a_turn() {
         let worker = spawn(&gate, Gate::work);
         let mut purged = gate.lane.take();
         while let Some(runnable) = purged.pop_front() {
-            gate.give_back(runnable.kill("purged"));
+            gate.give_back(runnable.kill("purged").bond);
         }
         let (second, _) = killer.join().unwrap();
         worker.join().unwrap();
@@ -439,7 +439,7 @@ fn a_kill_against_the_end_of_the_scheduler_finds_it_or_nothing_to_do() {
         let runnable = gate.posted.lock().unwrap().pop_front().unwrap();
         // As whoever takes it out of a queue; it lets the model put the look of the killer after it.
         runnable.set_place(runnable.place());
-        let bond = runnable.kill("its gate ends");
+        let bond = runnable.kill("its gate ends").bond;
         gate.give_back(bond);
         // The last one to hold it sees that nothing is held: perhaps the killer.
         drop(gate);
