@@ -272,8 +272,10 @@ fn end_gate(
     };
     if is_held {
         if !matches!(stage, Stage::Executing | Stage::Polled) {
-            // The end reaches it though its worker is busy.
-            wait_until("the token is ended", || staged.token.is_finished());
+            // The end reaches them though their worker is busy.
+            wait_until("both tokens are ended", || {
+                staged.token.is_finished() && staged.follower.is_finished()
+            });
         }
         let both = staged.go_on(None);
         ending.join().expect("the end does not panic");
