@@ -10,6 +10,7 @@ use std::sync::Arc;
 use tokengate_anchor::{ChainId, Conductor, EntryId, StickyRegistry};
 use tokengate_token::{Abandoned, Bond, Joined, RejectCause, Runnable, RunnableList, Turn};
 
+use crate::contain::contain;
 use crate::lane::Lane;
 use crate::permits::Permits;
 use crate::stats::Ledger;
@@ -98,9 +99,13 @@ impl Anchors {
     /// Ends a token by its runnable, and counts that; what it was bound to is to be given back.
     pub(crate) fn give_up(&self, runnable: Runnable, end: impl Fn(Runnable) -> Abandoned) -> Bond {
         let (operation, domain) = (runnable.operation(), runnable.place().domain);
+        let companion = runnable.companion();
         let abandoned = end(runnable);
         if let Some(outcome) = abandoned.outcome {
             self.ledger.ended_elsewhere(operation, domain, outcome);
+            companion.inspect(|it| {
+                contain(|| it.ended(outcome));
+            });
         }
         abandoned.bond
     }

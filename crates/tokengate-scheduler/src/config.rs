@@ -6,7 +6,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokengate_token::Failure;
+use tokengate_token::{Companion, Failure, Operation, TokenId};
 
 use crate::topology::{Domains, WeightRanges};
 
@@ -165,6 +165,10 @@ pub type StartHook = Arc<dyn Fn(WorkerInfo) + Send + Sync>;
 /// Hears of failures.
 pub type FailureHook = Arc<dyn Fn(&Failure) + Send + Sync>;
 
+/// Gives what goes with a token, if anything does: called at its call, on the calling thread.
+pub type CompanionHook =
+    Arc<dyn Fn(TokenId, &'static Operation) -> Option<Arc<dyn Companion>> + Send + Sync>;
+
 /// What is called where. A panic in a hook is contained.
 #[derive(Clone)]
 pub struct Hooks {
@@ -177,6 +181,8 @@ pub struct Hooks {
     pub pin_refused: StartHook,
     /// A token failed or panicked and nobody reads it; prints to standard error by default.
     pub unobserved: FailureHook,
+    /// What goes with each token: none by default, and then it costs nothing.
+    pub companion: Option<CompanionHook>,
 }
 
 impl Default for Hooks {
@@ -190,6 +196,7 @@ impl Default for Hooks {
                 eprintln!("tokengate: the system refused to pin {worker:?}");
             }),
             unobserved: Arc::new(|failure| eprintln!("tokengate: {failure}")),
+            companion: None,
         }
     }
 }

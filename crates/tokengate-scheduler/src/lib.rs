@@ -75,8 +75,8 @@ pub use anchored::{Conductor, LiveChain, PinnedKey, Sticky};
 pub use batch::flush;
 pub use chain::{Chain, EnteredChain, InChain};
 pub use config::{
-    Config, FailureHook, Full, Hooks, Linger, MaxSpares, NameHook, OldWaitAge, Reactor, Recent,
-    StartHook, Timing, WorkerInfo,
+    CompanionHook, Config, FailureHook, Full, Hooks, Linger, MaxSpares, NameHook, OldWaitAge,
+    Reactor, Recent, StartHook, Timing, WorkerInfo,
 };
 pub use entered::{Entered, Scope};
 pub use error::StartError;

@@ -47,7 +47,7 @@ pub(crate) struct Shared {
     pub(crate) admission: Admission,
     pub(crate) full: Full,
     pub(crate) default_limits: TimeLimits,
-    /// Each token has something rare: limits, or it is tracked. One look for all of them.
+    /// Each token has something rare: limits, a companion, or it is tracked. One look for all of them.
     pub(crate) equips_all: bool,
     pub(crate) tracking: Option<Tracking>,
     pub(crate) alarms: Alarms,
@@ -151,7 +151,9 @@ impl Shared {
             admission: Admission::new(capacity),
             full: config.full,
             default_limits,
-            equips_all: !default_limits.is_none() || config.tracking,
+            equips_all: !default_limits.is_none()
+                || config.tracking
+                || config.hooks.companion.is_some(),
             tracking: config.tracking.then(Tracking::default),
             alarms: Alarms::new(plan.machine()),
             stride: config.timing.stride(),

@@ -15,6 +15,7 @@ use crate::batch;
 use crate::bind::bind;
 use crate::clock;
 use crate::config::Full;
+use crate::contain::contain;
 use crate::deadlines::apply;
 use crate::handle::{Call, Refused};
 use crate::router::Position;
@@ -141,6 +142,12 @@ fn publish<B: Body>(
 fn equip(gate: &Arc<Shared>, call: &Call, runnable: &Runnable) -> Result<(), RejectCause> {
     if let Some(tracking) = &gate.tracking {
         tracking.add(runnable);
+    }
+    if let Some(hook) = &gate.hooks.companion {
+        let companion = contain(|| hook(runnable.id(), runnable.operation())).flatten();
+        companion
+            .into_iter()
+            .for_each(|it| runnable.set_companion(it));
     }
     apply(gate, call, runnable)
 }

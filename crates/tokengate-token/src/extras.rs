@@ -9,6 +9,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, OnceLock, PoisonError};
 
+use crate::companion::Companion;
 use crate::deadline::Phase;
 use crate::error::RejectCause;
 use crate::killer::KillerSlot;
@@ -56,6 +57,8 @@ pub(crate) struct Extras {
     /// Who hears of a failure that nobody reads, and of a kill between two attempts; set before such
     /// a token resolves or waits for its next attempt.
     home: OnceLock<Arc<dyn Home>>,
+    /// Set before publication, by the creator.
+    companion: OnceLock<Arc<dyn Companion>>,
     times: StoredTimes,
     /// When it was ended from outside; 0 if nobody says. Written with the ending, read by anybody.
     ended_at: AtomicU64,
@@ -79,6 +82,7 @@ impl Default for Extras {
             ending: Mutex::new(None),
             killer: OnceLock::new(),
             home: OnceLock::new(),
+            companion: OnceLock::new(),
             times: StoredTimes::default(),
             ended_at: AtomicU64::new(0),
         }
@@ -98,6 +102,10 @@ impl Extras {
 
     pub(crate) fn home(&self) -> &OnceLock<Arc<dyn Home>> {
         &self.home
+    }
+
+    pub(crate) fn companion(&self) -> &OnceLock<Arc<dyn Companion>> {
+        &self.companion
     }
 
     /// Relaxed, as in `set_times`: publication, and later the hand-over of the runnable, is the order.

@@ -14,7 +14,7 @@ use crate::cell::{Header, Place, kill, task};
 use crate::error::RejectCause;
 use crate::extras::{Ending, Times};
 use crate::present::Present;
-use crate::{Bond, Deadline, Killer, Operation, Outcome, TokenId, TokenView};
+use crate::{Bond, Companion, Deadline, Killer, Operation, Outcome, TokenId, TokenView};
 
 /// The right to run a token's body, or the next poll of it.
 ///
@@ -393,6 +393,16 @@ impl Runnable {
     /// Before the start is claimed, for a token that has [`times`](Self::times).
     pub fn note_started(&self, now: NonZeroU64) -> NonZeroU64 {
         self.header().extras().note_started(now)
+    }
+
+    /// Sends something along with the token; before publication, and once. Allocates.
+    pub fn set_companion(&self, companion: Arc<dyn Companion>) {
+        let _ = self.header().extras().companion().set(companion);
+    }
+
+    /// What goes with the token, if anything does.
+    pub fn companion(&self) -> Option<Arc<dyn Companion>> {
+        self.header().extras_if_any()?.companion().get().cloned()
     }
 
     /// A way to end the token, and to look at it, from elsewhere. The first one allocates.

@@ -9,6 +9,8 @@
 //! pair of them. Failed attempts use `Relaxed`: whoever acts on a refusal owns what it touches, or
 //! loads the word again.
 
+use std::fmt;
+
 use crate::sync::atomic::AtomicU32;
 use crate::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
 
@@ -48,6 +50,19 @@ pub enum Outcome {
     Rejected = 5,
     /// Its time was over.
     TimedOut = 6,
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Value => "completed",
+            Self::Error => "failed",
+            Self::Panicked => "panicked",
+            Self::Killed => "killed",
+            Self::Rejected => "rejected",
+            Self::TimedOut => "timed out",
+        })
+    }
 }
 
 /// A copy of the word.

@@ -21,7 +21,7 @@ use crate::error::Deadlock;
 use crate::extras::Times;
 use crate::present::Present;
 use crate::runnable::{Home, Ran};
-use crate::{Deadline, Operation, TokenId, TokenView, context};
+use crate::{Companion, Deadline, Operation, TokenId, TokenView, context};
 
 thread_local! {
     /// This thread's parker with its waker, kept between waits.
@@ -173,6 +173,11 @@ impl Startable<'_> {
     /// Notes when it is started, as [`Runnable::note_started`](crate::Runnable::note_started).
     pub fn note_started(&self, now: NonZeroU64) -> NonZeroU64 {
         self.header.extras().note_started(now)
+    }
+
+    /// What goes with it, as [`Runnable::companion`](crate::Runnable::companion).
+    pub fn companion(&self) -> Option<Arc<dyn Companion>> {
+        self.header.extras_if_any()?.companion().get().cloned()
     }
 
     /// What ends it when its time is over, as [`Runnable::deadline`](crate::Runnable::deadline).

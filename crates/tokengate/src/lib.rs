@@ -45,6 +45,7 @@ mod error;
 mod gate;
 mod global;
 mod request;
+mod spans;
 
 pub use builder::Builder;
 pub use error::InstallError;

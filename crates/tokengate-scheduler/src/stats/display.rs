@@ -8,18 +8,6 @@ use tokengate_token::Outcome;
 use crate::stats::figures::Figures;
 use crate::stats::report::Stats;
 
-/// How a token ended, in a word.
-pub(crate) fn name_of(outcome: Outcome) -> &'static str {
-    match outcome {
-        Outcome::Value => "completed",
-        Outcome::Error => "failed",
-        Outcome::Panicked => "panicked",
-        Outcome::Killed => "killed",
-        Outcome::TimedOut => "timed out",
-        Outcome::Rejected => "rejected",
-    }
-}
-
 const OUTCOMES: [Outcome; 6] = [
     Outcome::Value,
     Outcome::Error,
@@ -140,7 +128,7 @@ fn outcomes(figures: &Figures) -> String {
     let seen = counts
         .into_iter()
         .filter(|&(outcome, count)| count > 0 || outcome == Outcome::Value)
-        .map(|(outcome, count)| format!("{count} {}", name_of(outcome)));
+        .map(|(outcome, count)| format!("{count} {outcome}"));
     seen.collect::<Vec<_>>().join(", ")
 }
 

@@ -107,8 +107,8 @@ impl fmt::Display for Executing {
             write!(f, ", started {started:.1?} ago")?;
         }
         if let Some(zombie) = self.zombie {
-            let how = super::display::name_of(zombie.outcome);
-            write!(f, ", {how} {:.1?} ago and still running", zombie.age)?;
+            let Zombie { outcome, age } = zombie;
+            write!(f, ", {outcome} {age:.1?} ago and still running")?;
         }
         Ok(())
     }

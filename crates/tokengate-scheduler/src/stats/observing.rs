@@ -4,11 +4,13 @@
 
 use std::cell::Cell;
 use std::num::NonZeroU64;
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokengate_token::{Operation, Ran, Runnable, Startable, Times, TokenId};
+use tokengate_token::{Companion, Operation, Ran, Runnable, Startable, Times, TokenId};
 
 use crate::clock;
+use crate::contain::contain;
 use crate::on_worker::OnWorker;
 use crate::stats::recent::Execution;
 use crate::stats::working::outcome_of;
@@ -21,6 +23,7 @@ pub(crate) struct Noted {
     id: TokenId,
     operation: &'static Operation,
     times: Times,
+    companion: Option<Arc<dyn Companion>>,
 }
 
 /// Which of the timed tokens of a worker have their CPU time measured.
@@ -62,6 +65,7 @@ impl OnWorker {
             id: runnable.id(),
             operation: runnable.operation(),
             times: prepared,
+            companion: runnable.companion(),
         }
     }
 
@@ -74,6 +78,7 @@ impl OnWorker {
             id: view.id,
             operation: view.operation,
             times: prepared,
+            companion: token.companion(),
         }
     }
 
@@ -89,11 +94,15 @@ impl OnWorker {
     #[cold]
     fn run_noted(&self, noted: &Noted, run: impl FnOnce() -> Ran) -> Ran {
         let times = noted.times;
-        let ran = match (times.submitted, times.started) {
+        let run = || match (times.submitted, times.started) {
             (Some(submitted), Some(started)) => {
                 self.time(noted, submitted.get(), started.get(), run)
             }
             _ => run(),
+        };
+        let ran = match &noted.companion {
+            None => run(),
+            Some(companion) => run_with(&**companion, run),
         };
         self.take_alarm_back(times, &ran);
         ran
@@ -143,6 +152,18 @@ impl OnWorker {
         }
         ran
     }
+}
+
+/// Runs a body inside of its companion, which may fail but not keep it from running.
+fn run_with(companion: &dyn Companion, run: impl FnOnce() -> Ran) -> Ran {
+    let (mut run, mut ran) = (Some(run), None);
+    contain(|| companion.around(&mut || ran = run.take().map(|run| run())));
+    let ran = ran.or_else(|| run.take().map(|run| run()));
+    let ran = ran.expect("run once, here or in the companion");
+    if let Some(outcome) = outcome_of(&ran) {
+        contain(|| companion.ended(outcome));
+    }
+    ran
 }
 
 /// When a timed token was started, which is now unless `note` knows better.
