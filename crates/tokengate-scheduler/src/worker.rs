@@ -237,8 +237,9 @@ impl Worker {
         }
     }
 
-    /// Runs it; `permit` says whether it holds one.
-    #[inline]
+    /// Runs it; `permit` says whether it holds one. Always inline: for plain tokens that is known, and
+    /// costs them nothing then.
+    #[inline(always)]
     fn execute_one(&mut self, runnable: Runnable, permit: bool) {
         // Once: a body that is queued again has no credit any more.
         if runnable.take_credit() {
