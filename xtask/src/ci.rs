@@ -29,6 +29,7 @@ const TEST: (&str, Step) = ("test", test);
 const CHECKS: &[(&str, Step)] = &[
     ("fmt", fmt),
     ("clippy", clippy),
+    ("features", features),
     ("docs", docs),
     ("layering", |sh| passed(layering::run(sh))),
     ("tidy", |_| passed(tidy::run())),
@@ -92,6 +93,21 @@ fn clippy(sh: &Shell) -> Ended {
         "cargo clippy --workspace --all-targets -- --deny warnings"
     )
     .run()?;
+    Ok(Done::Passed)
+}
+
+/// What is built with a cargo feature only.
+fn features(sh: &Shell) -> Ended {
+    let metrics = ["--package", "tokengate", "--features", "metrics"];
+    cmd!(sh, "cargo test {metrics...} --test metrics").run()?;
+    cmd!(sh, "cargo test {metrics...} --doc metrics").run()?;
+    if has_component(sh, "clippy") {
+        cmd!(
+            sh,
+            "cargo clippy {metrics...} --all-targets -- --deny warnings"
+        )
+        .run()?;
+    }
     Ok(Done::Passed)
 }
 

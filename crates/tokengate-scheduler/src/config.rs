@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tokengate_token::{Companion, Failure, Operation, TokenId};
 
+use crate::stats::Execution;
 use crate::topology::{Domains, WeightRanges};
 
 /// The options of a scheduler; [`Config::default`] is what most want.
@@ -165,6 +166,8 @@ pub type StartHook = Arc<dyn Fn(WorkerInfo) + Send + Sync>;
 /// Hears of failures.
 pub type FailureHook = Arc<dyn Fn(&Failure) + Send + Sync>;
 
+/// Hears of executions that have ended.
+pub type TimedHook = Arc<dyn Fn(&Execution) + Send + Sync>;
 /// Gives what goes with a token, if anything does: called at its call, on the calling thread.
 pub type CompanionHook =
     Arc<dyn Fn(TokenId, &'static Operation) -> Option<Arc<dyn Companion>> + Send + Sync>;
@@ -181,6 +184,8 @@ pub struct Hooks {
     pub pin_refused: StartHook,
     /// A token failed or panicked and nobody reads it; prints to standard error by default.
     pub unobserved: FailureHook,
+    /// A timed token has ended; runs on its worker.
+    pub timed: Option<TimedHook>,
     /// What goes with each token: none by default, and then it costs nothing.
     pub companion: Option<CompanionHook>,
 }
@@ -196,6 +201,7 @@ impl Default for Hooks {
                 eprintln!("tokengate: the system refused to pin {worker:?}");
             }),
             unobserved: Arc::new(|failure| eprintln!("tokengate: {failure}")),
+            timed: None,
             companion: None,
         }
     }

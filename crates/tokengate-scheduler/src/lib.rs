@@ -76,7 +76,7 @@ pub use batch::flush;
 pub use chain::{Chain, EnteredChain, InChain};
 pub use config::{
     CompanionHook, Config, FailureHook, Full, Hooks, Linger, MaxSpares, NameHook, OldWaitAge,
-    Reactor, Recent, StartHook, Timing, WorkerInfo,
+    Reactor, Recent, StartHook, TimedHook, Timing, WorkerInfo,
 };
 pub use entered::{Entered, Scope};
 pub use error::StartError;

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use tokengate_scheduler::topology::{Domains, WeightRanges};
 use tokengate_scheduler::{
-    Config, Failure, Full, Linger, MaxSpares, OldWaitAge, Recent, Scheduler, Timing, WorkerInfo,
+    Config, Execution, Failure, Full, Linger, MaxSpares, OldWaitAge, Recent, Scheduler, Timing,
+    WorkerInfo,
 };
 
 use crate::coordination::Coordination;
@@ -112,6 +113,12 @@ impl Builder {
     /// Costs each token some 400 nanoseconds and some 300 bytes; without it nothing.
     pub fn tracking(mut self, tracking: bool) -> Self {
         self.config.tracking = tracking;
+        self
+    }
+
+    /// Called with each timed token that has ended, on its worker. Keep it short.
+    pub fn on_timed(mut self, hook: impl Fn(&Execution) + Send + Sync + 'static) -> Self {
+        self.config.hooks.timed = Some(Arc::new(hook));
         self
     }
 

@@ -33,6 +33,9 @@
 //! This crate is the one to depend on; it adds to `tokengate-scheduler` the attribute, the global
 //! gate, and tokio's timers and network for async bodies. A gate costs a thread for each CPU that
 //! the process may use; they are parked while there is nothing to do.
+//!
+//! The cargo feature `metrics` adds the module `metrics`, which feeds a gate's [stats](Gate::stats) to the
+//! crate of that name.
 
 #![forbid(unsafe_code)]
 
@@ -44,6 +47,8 @@ mod coordination;
 mod error;
 mod gate;
 mod global;
+#[cfg(feature = "metrics")]
+pub mod metrics;
 mod request;
 mod spans;
 

@@ -140,7 +140,7 @@ impl OnWorker {
             }
         });
         if let Some(outcome) = outcome {
-            self.member.recent.push(Execution {
+            let execution = Execution {
                 id: noted.id,
                 operation: noted.operation,
                 domain: usize::from(self.domain.index),
@@ -148,7 +148,11 @@ impl OnWorker {
                 run: Duration::from_nanos(run_ns),
                 outcome,
                 ended: clock::instant(left_ns),
-            });
+            };
+            if let Some(hook) = &self.shared.hooks.timed {
+                contain(|| hook(&execution));
+            }
+            self.member.recent.push(execution);
         }
         ran
     }
