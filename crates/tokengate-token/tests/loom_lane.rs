@@ -77,7 +77,8 @@ impl Lane {
             self.holders.with_mut(|_| {
                 self.order.lock().unwrap().push(runnable.id());
                 let ran = runnable.run(&nowhere());
-                assert!(matches!(ran, Ran::Completed | Ran::Tombstone(_)));
+                let is_over = matches!(ran, Ran::Completed | Ran::Late(_) | Ran::Tombstone(_));
+                assert!(is_over, "{ran:?}");
             });
             if turns.is_empty() {
                 turns = self.queue.pass();
