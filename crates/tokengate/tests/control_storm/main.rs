@@ -84,6 +84,17 @@ fn storm(seed: u64, ends_at: u64) {
     tally.check(seed);
     assert!(handle.sticky().snapshot().is_empty(), "seed {seed}");
     assert!(handle.conductor().snapshot().is_empty(), "seed {seed}");
+    let stats = handle.stats();
+    let total = stats.total();
+    assert_eq!(total.created(), tally.made(), "seed {seed}\n{stats}");
+    assert_eq!(total.ended(), tally.made(), "seed {seed}\n{stats}");
+    let present = [
+        total.in_flight(),
+        total.executing(),
+        total.suspended(),
+        total.zombies(),
+    ];
+    assert_eq!(present, [0; 4], "seed {seed}\n{stats}");
     assert_eq!(
         arguments.alive(),
         0,
