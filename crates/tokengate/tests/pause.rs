@@ -5,8 +5,8 @@ mod common;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use common::{HANG, Held, Latch, outcome, small_gate, value, wait_until, wide_gate};
-use tokengate::{Call, Gate, Handle, Key, Operation, Token, TokenError, TokenState, Weight};
+use common::{HANG, Held, Latch, lone_workers, outcome, small_gate, value, wait_until, wide_gate};
+use tokengate::{Call, Full, Gate, Handle, Key, Operation, Token, TokenError, TokenState, Weight};
 
 static OP: Operation = Operation::new("test.operation");
 static OTHER: Operation = Operation::new("test.other");
@@ -173,6 +173,28 @@ fn a_paused_token_is_killed_by_its_handle_its_operation_and_its_time() {
         assert_eq!(reason_of(token), "all of them");
     }
     assert!(matches!(outcome(in_time), Err(TokenError::TimedOut { .. })));
+}
+
+#[test]
+fn tokens_that_end_while_they_are_paused_give_their_room_back_at_the_next_order() {
+    let gate = Gate::builder()
+        .domains(lone_workers(1))
+        .capacity(4)
+        .on_full(Full::Reject)
+        .start()
+        .expect("a gate starts");
+    gate.pause_operation("test.operation");
+    let paused: Vec<_> = (0..4).map(|_| gate.spawn(&OP, || ())).collect();
+    paused.iter().for_each(wait_until_aside);
+    assert!(matches!(
+        outcome(gate.spawn(&OTHER, || ())),
+        Err(TokenError::Rejected(_))
+    ));
+    paused.iter().for_each(|token| assert!(token.kill("test")));
+    gate.resume_operation("test.other");
+    wait_until("there is room", || {
+        outcome(gate.spawn(&OTHER, || ())).is_ok()
+    });
 }
 
 #[test]

@@ -92,7 +92,8 @@ impl Pauses {
             .count()
     }
 
-    /// Posts those that are set aside and chosen, oldest first; gives back those that `post` does.
+    /// Posts those that are set aside and chosen, oldest first; gives back those that `post` does. With
+    /// them go those that have ended: a worker buries them, and their room comes back.
     #[must_use = "they are to be ended"]
     pub(super) fn post_if(
         &self,
@@ -129,7 +130,7 @@ impl Pauses {
 }
 
 impl State {
-    /// Posts those that are chosen, oldest first; gives back those that `post` does.
+    /// Posts those that are chosen or have ended, oldest first; gives back those that `post` does.
     fn post_if(
         &mut self,
         choose: impl Fn(&Runnable) -> bool,
@@ -137,7 +138,7 @@ impl State {
     ) -> Vec<Runnable> {
         let mut refused = Vec::new();
         for runnable in std::mem::take(&mut self.aside) {
-            if choose(&runnable) {
+            if runnable.has_ended() || choose(&runnable) {
                 set_aside(&runnable, false);
                 refused.extend(post(runnable).err());
             } else {
