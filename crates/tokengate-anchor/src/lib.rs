@@ -10,10 +10,10 @@
 //!
 //! # Costs
 //!
-//! A mark is a lock of a map's shard, a look-up and an addition, some twenty nanoseconds, and a cache
-//! miss if it has to know whether its key is pinned; a release is an addition. Opening a chain costs
-//! a SHA-256 of one block; joining and leaving are an addition and a subtraction. As many entries
-//! and chains are kept in memory as were ever in use at one time, 128 bytes and more each.
+//! A mark is a lock of a map's shard, a look-up and an addition, some tens of nanoseconds; a release
+//! is a subtraction. Opening a chain costs a SHA-256 of one block; joining and leaving are an
+//! addition and a subtraction. As many entries and chains are kept in memory as were ever in use at
+//! one time, 128 bytes and more each.
 
 #![forbid(unsafe_code)]
 

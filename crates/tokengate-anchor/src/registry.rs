@@ -13,13 +13,10 @@ use crate::Key;
 use crate::shards::{DashShards, ShardMap};
 use crate::slots::{Number, Slots};
 use crate::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
-use crate::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize};
+use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 
 /// So many idle entries may stay in the map beside as many as there are pins.
 const IDLE_KEPT: usize = if cfg!(tokengate_loom) { 1 } else { 16_384 };
-
-/// For so many marks at most a key is taken for busy without a look.
-const BUSY_FOR: u32 = 64;
 
 /// Keys, each pinned to a slot while it is counted, with a value of yours beside.
 ///
@@ -111,24 +108,14 @@ pub struct Pin {
 pub struct Row {
     entry: EntryId,
     slot: u32,
-    /// How many marks the key has had, and what its entry had released before; wraps.
-    marks: u32,
-    /// Up to so many marks it counts as busy.
-    busy_until: u32,
-}
-
-impl Row {
-    #[inline]
-    fn is_busy(&self) -> bool {
-        let left = self.busy_until.wrapping_sub(self.marks);
-        (1..=BUSY_FOR).contains(&left)
-    }
+    /// How many marks the key has had, and what its entry had released before.
+    marks: u64,
 }
 
 /// What those who leave write.
 struct Entry<V> {
     /// How many marks were released, of all keys that had this entry; wraps. Read by looks.
-    released: AtomicU32,
+    released: AtomicU64,
     /// When a release was last, on the clock of the linger; written before the release.
     left_ns: AtomicU64,
     value: V,
@@ -137,7 +124,7 @@ struct Entry<V> {
 impl<V: Default> Default for Entry<V> {
     fn default() -> Self {
         Self {
-            released: AtomicU32::new(0),
+            released: AtomicU64::new(0),
             left_ns: AtomicU64::new(0),
             value: V::default(),
         }
@@ -174,26 +161,25 @@ impl<V: Default, M: ShardMap> StickyRegistry<V, M> {
     /// `place` runs under a lock: it must not panic, block, or touch the registry.
     #[inline]
     pub fn mark(&self, key: Key, place: impl FnOnce() -> u32) -> Mark {
-        self.mark_or_keep(key, |_, _| false, place)
+        self.mark_or_keep(key, |_| false, place)
     }
 
     /// As [`mark`](Self::mark), but a key that came before keeps its slot if `keeps` agrees, pinned or not.
     ///
-    /// Costs less where it agrees: nobody has to find out whether the key is pinned. `keeps` is told the
-    /// slot, and whether the key is busy: so many were counted, the last time somebody found out, that
-    /// it is most likely pinned still. It runs under the lock too.
+    /// Costs less where it agrees: nobody has to find out whether the key is pinned. `keeps` runs under
+    /// the lock too.
     #[inline]
     pub fn mark_or_keep(
         &self,
         key: Key,
-        keeps: impl FnOnce(u32, bool) -> bool,
+        keeps: impl FnOnce(u32) -> bool,
         place: impl FnOnce() -> u32,
     ) -> Mark {
         let mut is_full = false;
         let mark = self.map.with(key.hash(), |found| {
             let row = match found {
                 Some(row) => {
-                    if !keeps(row.slot, row.is_busy()) && !self.look(row) {
+                    if !keeps(row.slot) && !self.is_pinned(row) {
                         row.slot = place();
                     }
                     row
@@ -291,13 +277,11 @@ impl<V: Default, M: ShardMap> StickyRegistry<V, M> {
         let entry = self.entry(id);
         // Not lingering: that was another key.
         entry.left_ns.store(0, Relaxed);
-        // Relaxed: all releases of the key before were seen by the sweep that gave the entry back.
-        let marks = entry.released.load(Relaxed);
         Row {
             entry: id,
             slot,
-            marks,
-            busy_until: marks,
+            // Relaxed: all releases of the key before were seen by the sweep that gave the entry back.
+            marks: entry.released.load(Relaxed),
         }
     }
 
@@ -308,18 +292,8 @@ impl<V: Default, M: ShardMap> StickyRegistry<V, M> {
         // one shows all of them.
         let released = self.entry(row.entry).released.load(Acquire);
         let count = row.marks.wrapping_sub(released);
-        debug_assert!(count < u32::MAX / 2, "a mark is released once");
+        debug_assert!(count < u64::MAX / 2, "a mark is released once");
         count as usize
-    }
-
-    /// Whether the key is pinned; notes for how long it may be taken for busy.
-    #[inline]
-    fn look(&self, row: &mut Row) -> bool {
-        let count = self.count(row);
-        // Half of them: while so many come, as many may well leave.
-        let busy = u32::try_from(count / 2).map_or(BUSY_FOR, |half| half.min(BUSY_FOR));
-        row.busy_until = row.marks.wrapping_add(busy);
-        count > 0 || self.lingers(self.entry(row.entry))
     }
 
     #[inline]

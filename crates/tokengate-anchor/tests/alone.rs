@@ -171,53 +171,22 @@ fn entries_are_as_many_as_were_pinned_at_one_time() {
 fn a_key_keeps_its_slot_if_that_is_agreed_to_though_it_is_free() {
     let registry = StickyRegistry::<()>::new();
     let fresh = || unreachable!("it keeps its slot");
-    let first = registry.mark_or_keep(key(7), |_, _| unreachable!("it is new"), || 1);
+    let first = registry.mark_or_keep(key(7), |_| unreachable!("it is new"), || 1);
     registry.release(first.entry);
     assert_eq!(registry.find(key(7)), None);
-    let kept = registry.mark_or_keep(key(7), |slot, _| slot == 1, fresh);
+    let kept = registry.mark_or_keep(key(7), |slot| slot == 1, fresh);
     assert_eq!(kept, first);
     assert_eq!(registry.find(key(7)), Some(1));
     // Pinned, it stays without being asked; free, it goes.
-    let pinned = registry.mark_or_keep(key(7), |_, _| false, fresh);
+    let pinned = registry.mark_or_keep(key(7), |_| false, fresh);
     assert_eq!(pinned, first);
     for mark in [kept, pinned] {
         registry.release(mark.entry);
     }
-    let moved = registry.mark_or_keep(key(7), |_, _| false, || 2);
+    let moved = registry.mark_or_keep(key(7), |_| false, || 2);
     assert_eq!(moved.slot, 2);
     registry.release(moved.entry);
     assert!(registry.snapshot().is_empty());
-}
-
-#[test]
-fn a_key_with_many_marks_that_are_not_released_is_taken_for_busy_for_some_more() {
-    let registry = StickyRegistry::<()>::new();
-    // How many more marks find it busy after one that looked.
-    let busy_for = |number, held: u64| {
-        let held: Vec<_> = (0..held)
-            .map(|_| registry.mark(key(number), || 1))
-            .collect();
-        let look =
-            registry.mark_or_keep(key(number), |_, _| false, || unreachable!("it is pinned"));
-        held.into_iter()
-            .for_each(|mark| registry.release(mark.entry));
-        registry.release(look.entry);
-        let busy = |_: &u64| {
-            let mut busy = false;
-            let keeps = |_, is_busy| {
-                busy = is_busy;
-                is_busy
-            };
-            let mark = registry.mark_or_keep(key(number), keeps, || 2);
-            registry.release(mark.entry);
-            assert_eq!(mark.slot, if busy { 1 } else { 2 });
-            busy
-        };
-        (0..1_000).take_while(busy).count()
-    };
-    assert_eq!(busy_for(1, 1), 0);
-    assert_eq!(busy_for(2, 21), 9);
-    assert_eq!(busy_for(3, 5_000), 63);
 }
 
 /// One step of a caller; keys are few, so that they meet.

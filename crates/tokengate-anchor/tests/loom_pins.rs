@@ -85,7 +85,7 @@ impl Pins {
     fn keep(&self, key: u64, slot: u32) -> Mark {
         let mark = self
             .registry
-            .mark_or_keep(Key::from_hash(key), |_, _| true, || slot);
+            .mark_or_keep(Key::from_hash(key), |_| true, || slot);
         self.note(key, mark);
         mark
     }

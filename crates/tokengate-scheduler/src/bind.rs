@@ -92,10 +92,9 @@ fn pin(gate: &Shared, thread: &ThreadState, call: &Call, key: Key) -> (Position,
         position.flat_index() as u32
     };
     let (keys, domains) = (&gate.anchors.keys, &gate.domains);
-    let keeps = |slot, is_busy| {
+    let keeps = |slot| {
         let at = gate.position(slot as usize);
-        let keys = (keys.known(), is_busy);
-        gate.router.keeps(call.weight, at, keys, domains)
+        gate.router.keeps(call.weight, at, keys.known(), domains)
     };
     let mark = keys.mark_or_keep(key, keeps, place);
     (gate.position(mark.slot as usize), mark.entry)

@@ -222,21 +222,19 @@ impl Router {
     /// Whether a key of this weight may as well stay, though it were free to go: there is no other core,
     /// or its own has something to do and no other one can have a clearly shorter queue.
     ///
-    /// For one of so many keys. Of few each one counts for the balance: those stay only while they are
-    /// busy themselves, and so most likely not free to go.
+    /// For one of so many keys. Of few each one counts for the balance: those do not stay.
     #[inline]
     pub(crate) fn keeps(
         &self,
         weight: Weight,
         at: Position,
-        (keys, is_busy): (usize, bool),
+        keys: usize,
         domains: &[Arc<Domain>],
     ) -> bool {
         let range = self.range(weight);
         let mailbox = &domains[usize::from(at.domain)].mailboxes[usize::from(at.core)];
         range.is_own[at.flat_index()]
-            && (is_busy
-                || range.own.len() == 1
+            && (range.own.len() == 1
                 || keys > MANY_KEYS * range.own.len() && mailbox.is_in_use(CLEARLY_LONGER))
     }
 }

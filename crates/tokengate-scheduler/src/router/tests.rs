@@ -326,19 +326,15 @@ fn batches_find_the_core_that_was_routed_to() {
     assert_eq!(flat.len(), 6);
 }
 
-impl Cores {
-    /// Whether one of so many keys of this weight stays in a domain.
-    fn keeps(&self, weight: Weight, domain: usize, keys: usize, is_busy: bool) -> bool {
-        let at = Position::new(domain, 0, domain);
-        self.router
-            .keeps(weight, at, (keys, is_busy), &self.domains)
-    }
-}
-
 #[test]
 fn a_key_stays_where_it_was_if_others_wait_there_and_not_clearly_more_than_elsewhere() {
     let cores = shared(2);
-    let keeps = |domain, keys| cores.keeps(Weight::Medium, domain, keys, false);
+    let at = |domain| Position::new(domain, 0, domain);
+    let keeps = |domain, keys| {
+        cores
+            .router
+            .keeps(Weight::Medium, at(domain), keys, &cores.domains)
+    };
     assert!(!keeps(0, 1_000), "nothing is queued there");
     cores.post(0, 1);
     assert!(keeps(0, 1_000) && !keeps(1, 1_000));
@@ -347,7 +343,6 @@ fn a_key_stays_where_it_was_if_others_wait_there_and_not_clearly_more_than_elsew
     assert!(keeps(0, 1_000));
     cores.post(0, 1);
     assert!(!keeps(0, 1_000), "its queue is long");
-    assert!(cores.keeps(Weight::Medium, 0, 1, true), "it is busy");
 }
 
 #[test]
@@ -355,11 +350,14 @@ fn a_key_that_is_free_does_not_stay_outside_of_the_range_of_its_weight() {
     let cores = strict(4);
     (0..4).for_each(|domain| cores.post(domain, 1));
     for (weight, first) in [(Weight::Heavy, 0), (Weight::Medium, 1), (Weight::Light, 2)] {
-        for (domain, is_busy) in (0..4).flat_map(|domain| [(domain, false), (domain, true)]) {
-            let keeps = cores.keeps(weight, domain, 1_000, is_busy);
+        for domain in 0..4 {
+            let at = Position::new(domain, 0, domain);
+            let keeps = cores.router.keeps(weight, at, 1_000, &cores.domains);
             assert_eq!(keeps, domain >= first, "{weight} in {domain}");
         }
     }
     // Where there is no choice it stays, however few keys there are.
-    assert!(shared(1).keeps(Weight::Light, 0, 1, false));
+    let only = Position::new(0, 0, 0);
+    let cores = shared(1);
+    assert!(cores.router.keeps(Weight::Light, only, 1, &cores.domains));
 }
