@@ -92,9 +92,15 @@ fn pin(gate: &Shared, thread: &ThreadState, call: &Call, key: Key) -> (Position,
         position.flat_index() as u32
     };
     let (keys, domains) = (&gate.anchors.keys, &gate.domains);
+    // What waits in lanes is in no queue: where there are lanes, no queue says that a key may stay.
+    let many = if call.operation.is_serial() {
+        0
+    } else {
+        keys.known()
+    };
     let keeps = |slot| {
         let at = gate.position(slot as usize);
-        gate.router.keeps(call.weight, at, keys.known(), domains)
+        gate.router.keeps(call.weight, at, many, domains)
     };
     let mark = keys.mark_or_keep(key, keeps, place);
     (gate.position(mark.slot as usize), mark.entry)
