@@ -4,7 +4,7 @@ mod common;
 
 use std::time::{Duration, Instant};
 
-use common::{HANG, Latch, elsewhere, lone_workers, outcome, value, wait_until};
+use common::{HANG, Held, Latch, elsewhere, lone_workers, outcome, value, wait_until};
 use tokengate::{Builder, Gate, Handle, Operation, Outcome, Timing, Token, TokenError, TokenState};
 
 static PLAIN: Operation = Operation::new("test.plain");
@@ -152,4 +152,23 @@ fn tracked_tokens_are_listed_from_their_call_to_their_exit() {
 fn a_gate_that_does_not_track_says_so() {
     let gate = two_workers().start().unwrap();
     assert!(gate.tokens(|_| true).is_none());
+}
+
+#[test]
+fn limits_that_tokens_wait_for_are_named() {
+    static LIMITED: Operation = Operation::new("test.limited").with_limit(1);
+    let gate = two_workers().start().unwrap();
+    let held = Held::new(&gate.handle(), &LIMITED);
+    let waits = gate.spawn(&LIMITED, || ());
+    wait_until("it is set aside", || {
+        let stats = gate.stats();
+        stats.limits().iter().any(|limit| limit.waiting == 1)
+    });
+    let text = gate.stats().to_string();
+    assert!(
+        text.contains("limit test.limited: 1 tokens wait behind 1 of 1"),
+        "{text}"
+    );
+    held.release();
+    value(waits);
 }

@@ -189,7 +189,7 @@ impl Permits {
         self.resize(number, Change::Set(size))
     }
 
-    fn states(&self) -> Vec<LimitState> {
+    pub(crate) fn states(&self) -> Vec<LimitState> {
         let names = self.names.read().unwrap_or_else(PoisonError::into_inner);
         let state = |(name, number): (&str, NonZeroU16)| {
             let now = self.limits[usize::from(number.get()) - 1].snapshot();

@@ -105,6 +105,13 @@ impl Stats {
         for wait in self.old_waits() {
             writeln!(f, "OLD WAIT: {wait}")?;
         }
+        for limit in self.limits().iter().filter(|limit| limit.waiting > 0) {
+            writeln!(
+                f,
+                "limit {}: {} tokens wait behind {} of {}",
+                limit.name, limit.waiting, limit.executing, limit.size
+            )?;
+        }
         let outside = self.total().outside_range();
         if outside > 0 {
             writeln!(

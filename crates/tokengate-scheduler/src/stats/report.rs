@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use tokengate_token::{Operation, TokenView};
 
 use crate::handle::Handle;
+use crate::permits::LimitState;
 use crate::shared::Shared;
 use crate::stats::executing::Executing;
 use crate::stats::figures::Figures;
@@ -27,6 +28,7 @@ pub struct Stats {
     operations: BTreeMap<&'static str, Figures>,
     executing: Vec<Executing>,
     old_waits: Vec<OldWait>,
+    limits: Vec<LimitState>,
     paused: usize,
     pins: usize,
     lanes: usize,
@@ -79,6 +81,7 @@ impl Stats {
             operations: BTreeMap::new(),
             executing: gate.executing(),
             old_waits: gate.old_waits(),
+            limits: anchors.permits.states(),
             paused: gate.control.pauses.len(),
             pins: anchors.keys.pinned(),
             lanes,
@@ -241,6 +244,11 @@ impl Stats {
     /// not among them.
     pub fn old_waits(&self) -> &[OldWait] {
         &self.old_waits
+    }
+
+    /// The limits, as [`Handle::limits`].
+    pub fn limits(&self) -> &[LimitState] {
+        &self.limits
     }
 
     /// How many tokens a pause has set aside.
