@@ -117,7 +117,7 @@ pub enum Full {
 
 /// Which tokens are timed: wait, run and CPU time.
 ///
-/// A timed token costs an allocation and about six clock reads, together some 200 ns; the others
+/// A timed token costs an allocation and about six clock reads, together up to some 600 ns; the others
 /// cost a counter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Timing {
