@@ -89,6 +89,8 @@ pub struct Mark {
     pub entry: EntryId,
     /// The slot that the key is pinned to.
     pub slot: u32,
+    /// How many marks in turn the entry had before: the place of this one among them, if it is one.
+    pub turn: u64,
 }
 
 /// A key that is pinned, as [`StickyRegistry::snapshot`] saw it.
@@ -110,6 +112,8 @@ pub struct Row {
     slot: u32,
     /// How many marks the key has had, and what its entry had released before.
     marks: u64,
+    /// How many marks in turn its entry has had, of all keys.
+    turns: u64,
 }
 
 /// What those who leave write.
@@ -118,6 +122,9 @@ struct Entry<V> {
     released: AtomicU64,
     /// When a release was last, on the clock of the linger; written before the release.
     left_ns: AtomicU64,
+    /// How many marks in turn it had, while it is free. Written by the sweep that gives it back, and
+    /// read by the one who takes it.
+    turns: AtomicU64,
     value: V,
 }
 
@@ -126,6 +133,7 @@ impl<V: Default> Default for Entry<V> {
         Self {
             released: AtomicU64::new(0),
             left_ns: AtomicU64::new(0),
+            turns: AtomicU64::new(0),
             value: V::default(),
         }
     }
@@ -175,6 +183,37 @@ impl<V: Default, M: ShardMap> StickyRegistry<V, M> {
         keeps: impl FnOnce(u32) -> bool,
         place: impl FnOnce() -> u32,
     ) -> Mark {
+        self.count_one(key, false, keeps, place)
+    }
+
+    /// As [`mark_or_keep`](Self::mark_or_keep), and gives the mark its place among those of its entry
+    /// that were given one.
+    ///
+    /// # Consistency
+    ///
+    /// The turns of an entry are 0, 1, 2 and so on, without gaps, in the order of the marks: of two
+    /// marks of a key, the one that happens before the other has the smaller turn. They go on when
+    /// the entry is used again for another key, so a count of turns that `V` keeps is never reset. If
+    /// each one finishes its turn before it is released, all turns are finished when nothing of the
+    /// entry is counted.
+    #[inline]
+    pub fn mark_in_turn(
+        &self,
+        key: Key,
+        keeps: impl FnOnce(u32) -> bool,
+        place: impl FnOnce() -> u32,
+    ) -> Mark {
+        self.count_one(key, true, keeps, place)
+    }
+
+    #[inline]
+    fn count_one(
+        &self,
+        key: Key,
+        in_turn: bool,
+        keeps: impl FnOnce(u32) -> bool,
+        place: impl FnOnce() -> u32,
+    ) -> Mark {
         let mut is_full = false;
         let mark = self.map.with(key.hash(), |found| {
             let row = match found {
@@ -192,9 +231,12 @@ impl<V: Default, M: ShardMap> StickyRegistry<V, M> {
                 }
             };
             row.marks = row.marks.wrapping_add(1);
+            let turn = row.turns;
+            row.turns += u64::from(in_turn);
             Mark {
                 entry: row.entry,
                 slot: row.slot,
+                turn,
             }
         });
         if is_full {
@@ -282,6 +324,9 @@ impl<V: Default, M: ShardMap> StickyRegistry<V, M> {
             slot,
             // Relaxed: all releases of the key before were seen by the sweep that gave the entry back.
             marks: entry.released.load(Relaxed),
+            // Relaxed: stored before the entry was given back, and the number has come here through
+            // the locks of the pools of free ones.
+            turns: entry.turns.load(Relaxed),
         }
     }
 
@@ -332,6 +377,8 @@ impl<V: Default, M: ShardMap> StickyRegistry<V, M> {
                 return true;
             }
             self.mapped.fetch_sub(1, Relaxed);
+            // Relaxed: pairs with the load in `new_row`, by the lock of the pool that the number goes to.
+            self.entry(row.entry).turns.store(row.turns, Relaxed);
             self.entries.give(row.entry.0);
             false
         });

@@ -189,6 +189,99 @@ fn a_key_keeps_its_slot_if_that_is_agreed_to_though_it_is_free() {
     assert!(registry.snapshot().is_empty());
 }
 
+/// Marks in turn a key that may be anywhere.
+fn in_turn<V: Default>(registry: &StickyRegistry<V>, number: u64) -> Mark {
+    registry.mark_in_turn(key(number), |_| true, || 1)
+}
+
+#[test]
+fn turns_of_a_key_are_consecutive_whatever_other_marks_and_keys_do() {
+    let registry = StickyRegistry::<()>::new();
+    for turn in 0..5 {
+        let seven = in_turn(&registry, 7);
+        let eight = [(); 2].map(|()| in_turn(&registry, 8));
+        assert_eq!(seven.turn, turn);
+        assert_eq!(eight.map(|mark| mark.turn), [2 * turn, 2 * turn + 1]);
+        // These take no turn, and tell how many there were.
+        let others = [
+            registry.mark(key(7), || 1),
+            registry.mark_or_keep(key(7), |_| true, || 1),
+        ];
+        assert_eq!(others.map(|mark| mark.turn), [turn + 1; 2]);
+        // With and without a time in which nothing is counted.
+        for mark in eight.into_iter().chain(others) {
+            registry.release(mark.entry);
+        }
+        if turn % 2 == 0 {
+            registry.release(seven.entry);
+        }
+    }
+    assert_eq!(registry.find(key(8)), None);
+}
+
+#[test]
+fn a_mark_in_turn_pins_as_any_other_does() {
+    let registry = StickyRegistry::<()>::new();
+    let first = registry.mark_in_turn(key(7), |_| unreachable!("it is new"), || 1);
+    let second = registry.mark_in_turn(key(7), |_| false, || unreachable!("it is pinned"));
+    assert_eq!((first.slot, second.slot), (1, 1));
+    assert_eq!(registry.snapshot()[0].count, 2);
+    registry.release(first.entry);
+    registry.release(second.entry);
+    let moved = registry.mark_in_turn(key(7), |_| false, || 2);
+    assert_eq!((moved.slot, moved.turn), (2, 2));
+}
+
+#[test]
+fn turns_go_on_when_an_entry_is_given_to_another_key() {
+    // The value counts the turns served, and is never reset.
+    let registry = StickyRegistry::<AtomicU64>::new();
+    let serve = |number| {
+        let mark = in_turn(&registry, number);
+        let served = registry.value(mark.entry).fetch_add(1, Relaxed);
+        assert_eq!(mark.turn, served, "of key {number}");
+        registry.release(mark.entry);
+        // Takes no turn.
+        registry.release(registry.mark(key(number), || 1).entry);
+        mark
+    };
+    let first = [(); 3].map(|()| serve(7))[0];
+    // More than the registry keeps idle, so that entries go from key to key.
+    let heirs = (1_000_000..1_000_000 + MANY).filter(|&number| {
+        let mark = serve(number);
+        mark.entry == first.entry && mark.turn >= 3
+    });
+    assert!(heirs.count() > 0, "no other key had the entry");
+}
+
+#[test]
+fn threads_that_mark_in_turn_get_each_turn_of_a_key_once() {
+    const EACH: usize = 2_000;
+    let registry = StickyRegistry::<AtomicU64>::new();
+    let mark_many = || {
+        let mut own = Vec::new();
+        for _ in 0..EACH {
+            let mark = in_turn(&registry, 7);
+            own.push(mark.turn);
+            registry.release(mark.entry);
+        }
+        assert!(
+            own.is_sorted_by(|a, b| a < b),
+            "a later mark, an earlier turn"
+        );
+        own
+    };
+    let mut turns: Vec<_> = thread::scope(|scope| {
+        let threads = [(); 3].map(|()| scope.spawn(mark_many));
+        threads
+            .into_iter()
+            .flat_map(|own| own.join().unwrap())
+            .collect()
+    });
+    turns.sort_unstable();
+    assert!(turns.into_iter().eq(0..3 * EACH as u64));
+}
+
 /// One step of a caller; keys are few, so that they meet.
 #[derive(Clone, Debug)]
 enum Step {

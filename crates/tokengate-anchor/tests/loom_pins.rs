@@ -8,8 +8,8 @@
 #![cfg(tokengate_loom)]
 
 use std::collections::BTreeMap;
-use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::SeqCst;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex as StdMutex};
 
 use loom::cell::UnsafeCell;
@@ -18,7 +18,7 @@ use loom::thread::{self, JoinHandle};
 use tokengate_anchor::{EntryId, Key, Mark, Row, ShardMap, StickyRegistry};
 
 /// The shards of the model's map: key `n` is in shard `n`.
-const SHARDS: usize = 3;
+const SHARDS: usize = 4;
 
 /// A map of few keys, with a lock for each.
 #[derive(Default)]
@@ -44,10 +44,18 @@ impl ShardMap for Shards {
     }
 }
 
+/// The value beside a key.
+#[derive(Default)]
+struct Value {
+    /// Touched by those who are counted.
+    touched: UnsafeCell<()>,
+    /// How many turns of the entry were served; no step of the model, and never reset.
+    served: AtomicU64,
+}
+
 /// The registry, and what the test knows of it.
 struct Pins {
-    /// The value is touched by those who are counted.
-    registry: StickyRegistry<UnsafeCell<()>, Shards>,
+    registry: StickyRegistry<Value, Shards>,
     /// Written by whoever finds the pin of key 0 ended, under its lock; read under the pin.
     beside: UnsafeCell<()>,
     /// The keys whose marks are not released.
@@ -90,11 +98,46 @@ impl Pins {
         mark
     }
 
+    /// Serves a turn of key 0, which others are marked for as well. Who finds it free is told so by
+    /// all turns before.
+    fn serve_one_of_many(&self, served: &AtomicU64) -> u64 {
+        let mut found_served = None;
+        let place = || {
+            self.beside.with_mut(|_| ());
+            found_served = Some(served.load(SeqCst));
+            1
+        };
+        let mark = self
+            .registry
+            .mark_in_turn(Key::from_hash(0), |_| false, place);
+        self.note(0, mark);
+        if let Some(served) = found_served {
+            assert_eq!(served, mark.turn, "free, with a turn that was not served");
+        }
+        served.fetch_add(1, SeqCst);
+        self.release(0, mark);
+        mark.turn
+    }
+
+    /// Serves a turn of a key that nobody else is marked for.
+    fn serve_alone(&self, key: u64) -> EntryId {
+        let key_of = Key::from_hash(key);
+        let mark = self.registry.mark_in_turn(key_of, |_| false, || 1);
+        self.note(key, mark);
+        let value = self.registry.value(mark.entry);
+        value.touched.with_mut(|_| ());
+        let served = value.served.fetch_add(1, SeqCst);
+        assert_eq!(served, mark.turn, "turns of an entry go on");
+        self.release(key, mark);
+        mark.entry
+    }
+
     fn note(&self, key: u64, mark: Mark) {
         let mut counted = self.counted.lock().unwrap();
         for (other, held) in counted.iter() {
             if *other == key {
-                assert_eq!(*held, mark, "one key has one entry and one slot");
+                let (held, new) = ((held.entry, held.slot), (mark.entry, mark.slot));
+                assert_eq!(held, new, "one key has one entry and one slot");
             } else {
                 assert_ne!(held.entry, mark.entry, "two keys have two entries");
             }
@@ -107,7 +150,7 @@ impl Pins {
         if key == 0 {
             self.beside.with(|_| ());
         }
-        self.registry.value(mark.entry).with(|_| ());
+        self.registry.value(mark.entry).touched.with(|_| ());
         {
             let mut counted = self.counted.lock().unwrap();
             let at = counted.iter().position(|&held| held == (key, mark));
@@ -120,7 +163,7 @@ impl Pins {
     fn alone(&self, key: u64, slot: u32) -> EntryId {
         let (mark, chosen) = self.mark(key, slot);
         assert!(chosen && mark.slot == slot);
-        self.registry.value(mark.entry).with_mut(|_| ());
+        self.registry.value(mark.entry).touched.with_mut(|_| ());
         self.release(key, mark);
         mark.entry
     }
@@ -268,7 +311,7 @@ fn two_keys_use_one_entry_one_after_the_other() {
         let (first, _) = pins.mark(1, 11);
         pins.alone(0, 10);
         let exit = spawn(&pins, move |pins| {
-            pins.registry.value(first.entry).with_mut(|_| ());
+            pins.registry.value(first.entry).touched.with_mut(|_| ());
             pins.release(1, first);
         });
         // Sweeps, and the next one takes what was given back last.
@@ -278,6 +321,45 @@ fn two_keys_use_one_entry_one_after_the_other() {
         pins.alone(1, 21);
         assert!(pins.pinned().is_empty());
         note.note(first.entry == second);
+    });
+    seen.assert_both();
+}
+
+#[test]
+fn marks_in_turn_have_each_turn_once_and_are_all_served_when_the_key_is_free() {
+    loom::model(|| {
+        let (pins, served) = (Pins::shared(), Arc::new(AtomicU64::new(0)));
+        let serve_two = |pins: &Pins, served: &AtomicU64| {
+            let turns = [(); 2].map(|()| pins.serve_one_of_many(served));
+            assert!(turns[0] < turns[1], "a later mark has a later turn");
+            turns
+        };
+        let other = spawn(&pins, {
+            let served = served.clone();
+            move |pins| serve_two(pins, &served)
+        });
+        let own = serve_two(&pins, &served);
+        let mut turns = [own, other.join().unwrap()].concat();
+        turns.sort_unstable();
+        assert_eq!(turns, [0, 1, 2, 3]);
+    });
+}
+
+#[test]
+fn turns_go_on_when_an_entry_goes_from_key_to_key() {
+    let seen = Seen::default();
+    let note = seen.clone();
+    loom::model(move || {
+        let pins = Pins::shared();
+        let first = pins.serve_alone(0);
+        pins.serve_alone(1);
+        // Its entry may be one that the sweep gives back meanwhile.
+        let heir = spawn(&pins, |pins| pins.serve_alone(3));
+        // The third entry: this one or the heir's sweeps.
+        pins.serve_alone(2);
+        pins.serve_alone(0);
+        note.note(heir.join().unwrap() == first);
+        pins.serve_alone(1);
     });
     seen.assert_both();
 }
