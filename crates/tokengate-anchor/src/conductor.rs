@@ -8,8 +8,6 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use crossbeam_utils::CachePadded;
-
 use crate::Seed;
 use crate::slots::{Number, Slots};
 use crate::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
@@ -30,7 +28,7 @@ use crate::sync::{Mutex, lock};
 /// assert!(conductor.snapshot().is_empty());
 /// ```
 pub struct Conductor {
-    chains: Slots<CachePadded<Chain>>,
+    chains: Slots<Chain>,
     undeclared: Mutex<BTreeMap<&'static str, u64>>,
 }
 
@@ -64,8 +62,9 @@ pub struct ChainView {
     pub lead: u64,
 }
 
+#[derive(Default)]
 struct Chain {
-    /// Who is counted; zero when the slot is free.
+    /// Who is counted; zero when the slot is free, or was never taken.
     count: AtomicUsize,
     /// Odd while it is filled; tells a snapshot that it looked at two chains.
     version: AtomicUsize,
@@ -79,17 +78,6 @@ struct Chain {
 }
 
 impl Chain {
-    fn new() -> Self {
-        Self {
-            count: AtomicUsize::new(0),
-            version: AtomicUsize::new(0),
-            slot: AtomicU32::new(0),
-            parent: AtomicU32::new(0),
-            token_id: AtomicU64::new(0),
-            seed: [(); 4].map(|()| AtomicU64::new(0)),
-        }
-    }
-
     /// Fills a chain that is this thread's alone, and counts its lead.
     fn open(&self, seed: &Seed, token_id: u64, slot: u32, parent: Option<ChainId>) {
         // Relaxed: nobody else writes it.
@@ -153,7 +141,7 @@ impl Conductor {
         if let Some(parent) = parent {
             self.join(parent);
         }
-        let id = ChainId(self.chains.take(|| CachePadded::new(Chain::new())));
+        let id = ChainId(self.chains.take());
         self.chain(id).open(&seed, token_id, slot, parent);
         id
     }
@@ -218,7 +206,7 @@ impl Conductor {
     /// All chains that live, in no order.
     pub fn snapshot(&self) -> Vec<ChainView> {
         let chains = self.chains.iter();
-        chains.filter_map(|(_, chain)| chain.view()).collect()
+        chains.filter_map(Chain::view).collect()
     }
 
     /// Notes a call from a lead's body that the lead does not declare.

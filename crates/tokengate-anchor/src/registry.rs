@@ -7,8 +7,6 @@
 use std::fmt;
 use std::time::Duration;
 
-use crossbeam_utils::CachePadded;
-
 use crate::Key;
 use crate::shards::{DashShards, ShardMap};
 use crate::slots::{Number, Slots};
@@ -45,7 +43,7 @@ const IDLE_KEPT: usize = if cfg!(tokengate_loom) { 1 } else { 16_384 };
 /// ```
 pub struct StickyRegistry<V, M = DashShards> {
     map: M,
-    entries: Slots<CachePadded<Entry<V>>>,
+    entries: Slots<Entry<V>>,
     /// How many entries the map has.
     mapped: AtomicUsize,
     /// At how many it is swept.
@@ -303,10 +301,12 @@ impl<V: Default, M: ShardMap> StickyRegistry<V, M> {
         pinned
     }
 
-    /// Calls `look` with each value that was ever in use, counted or not.
+    /// Calls `look` with each value there is: counted, left by those who were, or as `Default` makes it.
+    ///
+    /// Entries are made some at a time, so there are values that were never in use.
     pub fn each_value(&self, look: impl FnMut(&V)) {
         let entries = self.entries.iter();
-        entries.map(|(_, entry)| &entry.value).for_each(look);
+        entries.map(|entry| &entry.value).for_each(look);
     }
 
     fn entry(&self, id: EntryId) -> &Entry<V> {
@@ -315,7 +315,7 @@ impl<V: Default, M: ShardMap> StickyRegistry<V, M> {
 
     #[cold]
     fn new_row(&self, slot: u32) -> Row {
-        let id = EntryId(self.entries.take(CachePadded::default));
+        let id = EntryId(self.entries.take());
         let entry = self.entry(id);
         // Not lingering: that was another key.
         entry.left_ns.store(0, Relaxed);
@@ -399,5 +399,15 @@ impl<V, M> fmt::Debug for StickyRegistry<V, M> {
         f.debug_struct("StickyRegistry")
             .field("mapped", &self.mapped.load(Relaxed))
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_leaves_104_bytes_of_128_to_the_value() {
+        assert_eq!(size_of::<Entry<[u64; 13]>>(), 128);
     }
 }

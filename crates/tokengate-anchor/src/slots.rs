@@ -4,9 +4,14 @@
 //! references is touched. Keeps: a number that was given out is not given out again before it was
 //! given back. Slots are never freed one by one: as many stay as were ever in use at one time.
 //!
+//! Slots are made in blocks, and the list of blocks only points to them. In the list itself, a slot would
+//! take another cache line for the flag that the list has for each element; and as the list grows by
+//! doubling, somebody would wait until as much memory as there is is zeroed.
+//!
 //! Free numbers are kept in several pools, so that threads which take and threads which give back
 //! seldom meet: a thread uses one pool, and takes half of another when that is empty.
 
+use std::array;
 use std::fmt;
 use std::num::NonZeroU32;
 
@@ -25,6 +30,15 @@ const MOST: u32 = u32::MAX >> 2;
 /// How many pools there are: enough for the threads that a machine runs at a time.
 const POOLS: usize = if cfg!(tokengate_loom) { 2 } else { 16 };
 
+/// How many slots are made at a time: few enough that a scheduler of few keys takes little memory.
+///
+/// In the model one, so that a thread soon needs what another one gave back. The others of a block are
+/// in a pool as those are: made before, under the same lock.
+const BLOCK: usize = if cfg!(tokengate_loom) { 1 } else { 16 };
+
+/// Slots with numbers that follow each other. None shares a cache line with another.
+type Block<T> = Box<[CachePadded<T>; BLOCK]>;
+
 /// Free numbers, for the threads that use this pool.
 #[derive(Default)]
 struct Pool {
@@ -34,31 +48,39 @@ struct Pool {
 }
 
 pub(crate) struct Slots<T> {
-    all: boxcar::Vec<T>,
+    blocks: boxcar::Vec<Block<T>>,
     free: [CachePadded<Pool>; POOLS],
 }
 
-impl<T> Slots<T> {
+impl<T: Default> Slots<T> {
     pub(crate) fn new() -> Self {
         Self {
-            all: boxcar::Vec::new(),
+            blocks: boxcar::Vec::new(),
             free: Default::default(),
         }
     }
 
     /// A slot that nobody uses: one that was given back, or a new one.
     #[inline]
-    pub(crate) fn take(&self, make: impl FnOnce() -> T) -> Number {
+    pub(crate) fn take(&self) -> Number {
         let own = &self.free[own_pool()];
         let free = own.pop().or_else(|| self.pop_from_others(own));
-        free.unwrap_or_else(|| {
-            let index = self.all.push(make());
-            let number = u32::try_from(index + 1)
-                .ok()
-                .filter(|&number| number <= MOST);
-            let number = number.and_then(Number::new);
-            number.expect("memory ends before a billion slots do")
-        })
+        free.unwrap_or_else(|| self.add_block(own))
+    }
+
+    /// Makes a block; keeps one slot of it, and puts the others into the pool.
+    #[cold]
+    fn add_block(&self, own: &Pool) -> Number {
+        let block = Box::new(array::from_fn(|_| CachePadded::default()));
+        let last = u32::try_from((self.blocks.push(block) + 1) * BLOCK).ok();
+        let last = last.filter(|&last| last <= MOST);
+        let last = last.expect("memory ends before a billion slots do");
+        // Downwards, as the pool is used from its end.
+        let numbers = (last - BLOCK as u32 + 1..=last).rev();
+        let mut numbers: Vec<_> = numbers.filter_map(Number::new).collect();
+        let first = numbers.pop().expect("a block has slots");
+        own.extend(numbers);
+        first
     }
 
     /// Gives a slot back.
@@ -86,15 +108,15 @@ impl<T> Slots<T> {
     /// If no such slot was ever taken.
     #[inline]
     pub(crate) fn get(&self, number: Number) -> &T {
-        &self.all[number.get() as usize - 1]
+        let index = number.get() as usize - 1;
+        let block = index / BLOCK;
+        &self.blocks[block][index - block * BLOCK]
     }
 
-    /// All slots that were ever taken, in use or not.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (Number, &T)> {
-        self.all.iter().filter_map(|(index, slot)| {
-            let number = u32::try_from(index + 1).ok().and_then(Number::new)?;
-            Some((number, slot))
-        })
+    /// All slots there are: in use, free, or never taken.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
+        let blocks = self.blocks.iter().map(|(_, block)| block);
+        blocks.flat_map(|block| block.iter().map(|slot| &**slot))
     }
 }
 
@@ -144,27 +166,58 @@ fn own_pool() -> usize {
 impl<T> fmt::Debug for Slots<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Slots")
-            .field("taken", &self.all.count())
+            .field("made", &(self.blocks.count() * BLOCK))
             .finish_non_exhaustive()
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::ptr;
+
     use super::*;
 
     #[test]
     fn a_slot_is_used_again_only_after_it_was_given_back() {
-        let slots = Slots::new();
-        let (first, second) = (slots.take(|| 1), slots.take(|| 2));
+        let slots = Slots::<AtomicUsize>::new();
+        let (first, second) = (slots.take(), slots.take());
         assert_ne!(first, second);
-        assert_eq!((*slots.get(first), *slots.get(second)), (1, 2));
+        slots.get(first).store(1, Relaxed);
+        slots.get(second).store(2, Relaxed);
         slots.give(first);
-        assert_eq!(slots.take(|| 3), first);
-        slots.give(second);
-        let other = std::thread::scope(|scope| scope.spawn(|| slots.take(|| 4)).join().unwrap());
-        assert_eq!(other, second, "it is taken over from another thread's pool");
-        assert_eq!(*slots.get(first), 1, "it keeps its content");
-        assert_eq!(slots.iter().count(), 2);
+        assert_eq!(slots.take(), first);
+        assert_eq!(slots.get(first).load(Relaxed), 1, "it keeps its content");
+        assert_eq!(slots.get(second).load(Relaxed), 2);
+    }
+
+    #[test]
+    fn a_thread_without_free_slots_takes_over_those_of_another() {
+        let slots = Slots::<AtomicUsize>::new();
+        // The others of its block are left over.
+        let mut taken = vec![slots.take()];
+        std::thread::scope(|scope| {
+            let take = || (1..BLOCK).map(|_| slots.take()).collect::<Vec<_>>();
+            taken.extend(scope.spawn(take).join().unwrap());
+        });
+        taken.sort_unstable();
+        assert!(taken.iter().map(|number| number.get()).eq(1..=BLOCK as u32));
+        assert_eq!(slots.iter().count(), BLOCK, "no other block was made");
+        assert_eq!(slots.take().get(), BLOCK as u32 + 1);
+    }
+
+    #[test]
+    fn a_slot_takes_as_much_memory_as_its_cache_lines() {
+        const MANY: usize = 100 * BLOCK;
+        let slots = Slots::<AtomicUsize>::new();
+        let taken: Vec<_> = (0..MANY).map(|_| slots.take()).collect();
+        assert_eq!(slots.iter().count(), MANY, "all that are made are used");
+        let line = size_of::<CachePadded<AtomicUsize>>();
+        for block in taken.chunks(BLOCK) {
+            let address = |&number| ptr::from_ref(slots.get(number)).addr();
+            let first = address(&block[0]);
+            assert_eq!(first % line, 0, "it begins with a line");
+            let addresses = (0..BLOCK).map(|at| first + at * line);
+            assert!(block.iter().map(address).eq(addresses), "and has no gap");
+        }
     }
 }
