@@ -13,7 +13,8 @@ use std::thread;
 
 use common::{LONG, OP, OnDrop, Trace, door, get, lone_workers, one_worker, start};
 use tokengate_scheduler::{
-    Async, Call, Config, Handle, Hooks, Plain, Reactor, Scheduler, Weight, get_all,
+    Async, Call, Companion, Config, Handle, Hooks, Killer, Outcome, Plain, Reactor, Scheduler,
+    Weight, get_all,
 };
 
 fn with_reactor(reactor: impl Reactor) -> Scheduler {
@@ -238,4 +239,49 @@ fn calls_made_while_a_thread_ends_run_and_leave_nothing_behind() {
         .unwrap();
     }
     assert_eq!(RUN.load(SeqCst), 6);
+}
+
+/// Ends its token before its body runs, if it is one of these.
+struct Ends(Arc<Mutex<Vec<Killer>>>, Arc<AtomicUsize>);
+
+impl Companion for Ends {
+    fn around(&self, run: &mut dyn FnMut()) {
+        let killers = std::mem::take(&mut *self.0.lock().unwrap());
+        killers
+            .iter()
+            .for_each(|killer| _ = killer.kill("at the last moment"));
+        run();
+    }
+
+    fn ended(&self, _: Outcome) {
+        self.1.fetch_add(1, SeqCst);
+    }
+}
+
+#[test]
+fn a_token_that_ends_just_before_its_waiter_runs_it_is_counted_once() {
+    let (killers, ended) = (
+        Arc::<Mutex<Vec<Killer>>>::default(),
+        Arc::<AtomicUsize>::default(),
+    );
+    let scheduler = with_hooks(|hooks| {
+        let (killers, ended) = (killers.clone(), ended.clone());
+        hooks.companion = Some(Arc::new(move |_, _| {
+            Some(Arc::new(Ends(killers.clone(), ended.clone())))
+        }));
+    });
+    let handle = scheduler.handle().clone();
+    let waits = {
+        let handle = handle.clone();
+        handle.clone().spawn(&OP, move || {
+            let child = handle.spawn(&OP, || ());
+            killers.lock().unwrap().push(child.killer());
+            child.get().is_err()
+        })
+    };
+    assert!(get(waits).unwrap(), "it was killed");
+    scheduler.shutdown(LONG);
+    let total = handle.stats().total().clone();
+    assert_eq!((total.created(), total.ended()), (2, 2));
+    assert_eq!(ended.load(SeqCst), 2);
 }

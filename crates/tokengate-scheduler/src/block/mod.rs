@@ -113,10 +113,14 @@ impl OnWorker {
         let noted = token
             .times()
             .map(|times| self.prepare_inline(times, &token));
-        let ran = self.observe(noted, || token.run(&self.home, &self.present));
+        let ran = self.observe(noted, || match token.run(&self.home, &self.present) {
+            // Whoever comes upon its runnable counts it.
+            Ran::Tombstone(_) => Ran::Elsewhere,
+            ran => ran,
+        });
         self.frames.set(frames);
         self.counts.count(view.operation, &ran);
-        if let (Ran::Tombstone(_) | Ran::Elsewhere, Some(_)) = (&ran, limit) {
+        if let (Ran::Elsewhere, Some(_)) = (&ran, limit) {
             // Its runnable has, or had, a permit of its own.
             self.domain.give_back(view.operation);
         }
