@@ -185,7 +185,7 @@ fn a_waker_of_a_failed_attempt_does_no_harm_in_the_next_one() {
         }
         assert!(matches!(last, Ran::Completed));
         other.join().unwrap();
-        drop(block_on(token).unwrap());
+        block_on(token).unwrap();
         assert_eq!(drops.count(), 2);
         queue.assert_left();
     });
