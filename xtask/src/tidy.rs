@@ -25,7 +25,6 @@ const UNSAFE_FILES: &[&str] = &[
     "crates/tokengate-token/src/deadlock.rs",
     "crates/tokengate-token/src/inbox.rs",
     "crates/tokengate-token/src/killer.rs",
-    "crates/tokengate-token/src/lane.rs",
     "crates/tokengate-token/src/list.rs",
     "crates/tokengate-token/src/memory.rs",
     "crates/tokengate-token/src/present.rs",

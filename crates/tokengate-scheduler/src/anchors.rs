@@ -8,10 +8,11 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use tokengate_anchor::{ChainId, Conductor, EntryId, StickyRegistry};
-use tokengate_token::{Abandoned, Bond, Joined, RejectCause, Runnable, RunnableList, Turn};
+use tokengate_token::{Abandoned, Bond, RejectCause, Runnable};
 
 use crate::contain::contain;
-use crate::lane::Lane;
+use crate::lane::places::Backlogs;
+use crate::lane::{Lane, Over};
 use crate::permits::Permits;
 use crate::stats::Ledger;
 
@@ -22,47 +23,72 @@ pub(crate) struct Anchors {
     pub(crate) permits: Permits,
     /// Where tokens are counted.
     pub(crate) ledger: Arc<Ledger>,
+    pub(crate) backlogs: Backlogs,
 }
 
 impl Anchors {
-    pub(crate) fn new(keys: StickyRegistry<Lane>, permits: Permits) -> Self {
+    pub(crate) fn new(keys: StickyRegistry<Lane>, permits: Permits, domains: usize) -> Self {
         Self {
             keys,
             chains: Conductor::new(),
             permits,
             ledger: Arc::default(),
+            backlogs: Backlogs::new(domains),
         }
     }
 
-    /// Puts the token into the lane of its key.
+    /// Gives the token back if it is its turn in the lane of its key, or if it has none; else it waits
+    /// there, unless it is to be ended, as `refused` says.
     #[inline]
-    pub(crate) fn join_lane(&self, runnable: Runnable) -> Result<Joined, Runnable> {
-        match runnable.bond().entry.map(EntryId::from_number) {
-            Some(entry) => self.keys.value(entry).join(runnable),
-            None => Ok(Joined::Holds(runnable)),
+    pub(crate) fn arrive(
+        &self,
+        runnable: Runnable,
+        refused: impl FnOnce(&Runnable) -> bool,
+    ) -> Option<Runnable> {
+        let bond = runnable.bond();
+        let (Some(entry), Some(turn)) = (bond.entry, bond.turn) else {
+            return Some(runnable);
+        };
+        let lane = self.keys.value(EntryId::from_number(entry));
+        if lane.has_come(turn) {
+            return Some(runnable);
         }
+        lane.set_aside(turn, runnable, &self.backlogs, refused)
     }
 
-    /// Gives back key, lane and chain of a token that has exited; the one whose turn it is in its lane.
-    ///
-    /// Calls `over` with those that were ended while they waited, and that the lane passes over.
+    /// Whether it is the turn of a token that has not started, as far as its bond says.
     #[inline]
-    pub(crate) fn exit(&self, bond: Bond, mut over: impl FnMut(Runnable)) -> Option<Runnable> {
-        let mut next = None;
-        if let Some(entry) = bond.entry.map(EntryId::from_number) {
-            if bond.turn == Turn::Holds {
-                next = self.keys.value(entry).pass(|gone| {
-                    self.keys.release(entry);
-                    over(gone);
-                });
+    pub(crate) fn has_turn(&self, bond: Bond) -> bool {
+        match (bond.entry, bond.turn) {
+            (Some(entry), Some(turn)) => {
+                self.keys.value(EntryId::from_number(entry)).has_come(turn)
             }
-            // After the pass: an entry that nobody is counted in has a free lane.
+            _ => true,
+        }
+    }
+
+    /// Gives back key, lane and chain of a token that has exited.
+    #[inline]
+    pub(crate) fn exit(&self, bond: Bond) -> Over {
+        let mut over = Over::default();
+        if let Some(entry) = bond.entry.map(EntryId::from_number) {
+            if let Some(turn) = bond.turn {
+                over = self.keys.value(entry).end(turn, &self.backlogs);
+            }
+            // After its turn: of an entry that nobody is counted in all turns are over.
             self.keys.release(entry);
         }
         if let Some(chain) = bond.chain {
             self.chains.leave(ChainId::from_number(chain));
         }
-        next
+        over
+    }
+
+    /// How many tokens wait in lanes, where workers came upon them. Costs a look at each lane.
+    pub(crate) fn waiting_in_lanes(&self) -> usize {
+        let mut waiting = 0;
+        self.keys.each_value(|lane| waiting += lane.waiting());
+        waiting
     }
 
     /// Kills a token, and those that its end lets go on in its lane; how many.
@@ -84,10 +110,11 @@ impl Anchors {
             ended += 1;
             let held = self.permits.held_by(&runnable);
             let bond = self.give_up(runnable, &end);
-            // Those that the lane passes over are ended, and unbound.
-            next.extend(self.exit(bond, |gone| {
-                self.give_up(gone, |gone| gone.kill(""));
-            }));
+            let over = self.exit(bond);
+            next.extend(over.next);
+            over.tombstone.into_iter().for_each(|tombstone| {
+                self.give_up(tombstone, |tombstone| tombstone.kill(""));
+            });
             next.extend(
                 held.into_iter()
                     .flat_map(|limit| self.permits.release(limit)),
@@ -112,40 +139,16 @@ impl Anchors {
 
     /// Kills all that wait in lanes; how many.
     pub(crate) fn purge_lanes(&self, reason: &'static str) -> usize {
-        self.kill_waiting(reason, Lane::take_waiting)
-    }
-
-    /// As [`purge_lanes`](Self::purge_lanes); whoever would wait from now on is refused.
-    pub(crate) fn close_lanes(&self, reason: &'static str) -> usize {
-        self.kill_waiting(reason, Lane::close)
-    }
-
-    fn kill_waiting(
-        &self,
-        reason: &'static str,
-        take: impl Fn(&Lane) -> [RunnableList; 2],
-    ) -> usize {
         let mut killed = 0;
-        self.each_waiting(take, |runnable| killed += self.kill(runnable, reason));
+        self.take_waiting(|runnable| killed += self.kill(runnable, reason));
         killed
     }
 
     /// Takes all that wait in lanes out of them, and gives each to `end`.
-    pub(crate) fn take_waiting(&self, end: impl FnMut(Runnable)) {
-        self.each_waiting(Lane::take_waiting, end);
-    }
-
-    fn each_waiting(
-        &self,
-        take: impl Fn(&Lane) -> [RunnableList; 2],
-        mut each: impl FnMut(Runnable),
-    ) {
+    pub(crate) fn take_waiting(&self, mut end: impl FnMut(Runnable)) {
         self.keys.each_value(|lane| {
-            for mut list in take(lane) {
-                while let Some(runnable) = list.pop_front() {
-                    each(runnable);
-                }
-            }
+            let waiting = lane.take_waiting(&self.backlogs);
+            waiting.into_iter().for_each(&mut end);
         });
     }
 }

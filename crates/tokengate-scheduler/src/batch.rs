@@ -116,6 +116,18 @@ impl Batches {
         Ok(due.then(|| batch.take(core)))
     }
 
+    /// How many calls for a core this thread has deferred.
+    pub(crate) fn deferred(&self, gate: &Shared, core: Position) -> usize {
+        if self.open.get() == 0 {
+            return 0;
+        }
+        let stack = self.stack.borrow();
+        let of_gate = stack.iter().filter(|batch| batch.gate.id == gate.id);
+        of_gate
+            .map(|batch| batch.lists[core.flat_index()].len())
+            .sum()
+    }
+
     /// The next list that holds anything, and where it goes.
     fn next_unpublished(&self) -> Option<(Arc<Shared>, usize, Due)> {
         let mut stack = self.stack.borrow_mut();

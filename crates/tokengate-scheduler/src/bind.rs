@@ -5,8 +5,8 @@
 
 use std::sync::Arc;
 
-use tokengate_anchor::{ChainId, EntryId, Key};
-use tokengate_token::{Bond, Operation, Runnable, Turn, current};
+use tokengate_anchor::{ChainId, Key, Mark};
+use tokengate_token::{Bond, Operation, Runnable, current};
 
 use crate::handle::Call;
 use crate::router::Position;
@@ -42,10 +42,10 @@ fn bind_to(
     runnable: &Runnable,
 ) -> Position {
     let operation = call.operation;
-    let (position, entry) = match (call.key(), parent) {
+    let (position, mark) = match (call.key(), parent) {
         (Some(key), _) => {
-            let (position, entry) = pin(gate, thread, call, key);
-            (position, Some(entry))
+            let mark = pin(gate, thread, call, key);
+            (gate.position(mark.slot as usize), Some(mark))
         }
         (None, Some(chain)) => (
             in_domain(gate, thread, gate.anchors.chains.slot(chain)),
@@ -57,7 +57,7 @@ fn bind_to(
             (position, None)
         }
     };
-    if !gate.router.is_in_range(call.weight, position) && (entry.is_some() || parent.is_some()) {
+    if !gate.router.is_in_range(call.weight, position) && (mark.is_some() || parent.is_some()) {
         thread.counts.outside(gate, operation);
     }
     if parent.is_some() {
@@ -71,39 +71,36 @@ fn bind_to(
         }
         None => parent.inspect(|&chain| gate.anchors.chains.join(chain)),
     };
-    // It may be ended before it has joined its lane, and the lane is then not for its killer to pass.
-    let is_serial = operation.is_serial() && entry.is_some();
     runnable.set_bond(Bond {
-        entry: entry.map(EntryId::number),
+        entry: mark.map(|mark| mark.entry.number()),
+        turn: mark.filter(|_| operation.is_serial()).map(|mark| mark.turn),
         chain: chain.map(ChainId::number),
-        turn: if is_serial { Turn::Waits } else { Turn::None },
         limit: gate.anchors.permits.number(operation),
     });
     position
 }
 
 /// The core that the key is pinned to. A new key is pinned to the less busy one of two, and so is one that
-/// is free again, unless it may as well stay.
+/// is free again, unless it may as well stay. In turn if there is a lane.
 #[inline]
-fn pin(gate: &Shared, thread: &ThreadState, call: &Call, key: Key) -> (Position, EntryId) {
+fn pin(gate: &Shared, thread: &ThreadState, call: &Call, key: Key) -> Mark {
     let place = || {
         let router = &gate.router;
-        let position = router.route_key(call.weight, &thread.rotation, &gate.domains);
+        let deferred = |core| thread.batches.deferred(gate, core);
+        let position = router.route_key(call.weight, &thread.rotation, &gate.domains, deferred);
         position.flat_index() as u32
     };
     let (keys, domains) = (&gate.anchors.keys, &gate.domains);
-    // What waits in lanes is in no queue: where there are lanes, no queue says that a key may stay.
-    let many = if call.operation.is_serial() {
-        0
-    } else {
-        keys.known()
-    };
     let keeps = |slot| {
         let at = gate.position(slot as usize);
-        gate.router.keeps(call.weight, at, many, domains)
+        gate.router
+            .keeps(call.weight, at, keys.known(), &thread.rotation, domains)
     };
-    let mark = keys.mark_or_keep(key, keeps, place);
-    (gate.position(mark.slot as usize), mark.entry)
+    if call.operation.is_serial() {
+        keys.mark_in_turn(key, keeps, place)
+    } else {
+        keys.mark_or_keep(key, keeps, place)
+    }
 }
 
 /// A core of a domain, one after the other.

@@ -176,7 +176,7 @@ impl Domain {
     /// Only a thread of the domain that blocks engages a spare, so for the one that asks the answer
     /// cannot become wrong while it goes on.
     #[inline]
-    fn is_alone(&self) -> bool {
+    pub(crate) fn is_alone(&self) -> bool {
         self.stealers.len() == 1 && self.spares.engaged() == 0
     }
 
@@ -217,11 +217,16 @@ impl Domain {
         self.sleepers.count() > 0 && self.mailboxes.iter().all(Mailbox::is_empty)
     }
 
-    /// About how many runnables are before the next one: those in its mailboxes, and one if no
+    /// About how many runnables are before the next one: those in its mailboxes and lanes, and one if no
     /// worker is parked, for what they run.
     pub(crate) fn load(&self) -> usize {
         let queued = self.mailboxes.iter().map(Mailbox::queued).sum::<usize>();
-        queued + usize::from(self.sleepers.count() == 0)
+        queued + self.waiting_in_lanes() + usize::from(self.sleepers.count() == 0)
+    }
+
+    /// About how many of its tokens wait in lanes.
+    pub(crate) fn waiting_in_lanes(&self) -> usize {
+        self.anchors.backlogs.of(self.index)
     }
 
     /// About how many are in its mailboxes and in its workers' queues.
@@ -408,10 +413,11 @@ impl Home for Domain {
     fn exited(&self, _: &'static Operation, bond: Bond) {
         // It has started: so it held a permit.
         bond.limit.into_iter().for_each(|limit| self.release(limit));
-        let over = |gone| Home::post(self, gone);
-        if let Some(next) = self.anchors.exit(bond, over) {
-            self.hand_on(next);
-        }
+        let over = self.anchors.exit(bond);
+        over.tombstone
+            .into_iter()
+            .for_each(|it| Home::post(self, it));
+        over.next.into_iter().for_each(|it| self.hand_on(it));
     }
 
     fn seat(&self, task: TaskRef) -> usize {

@@ -12,7 +12,7 @@
 //! | the call | `handle.rs`, `submit.rs`, `batch.rs` |
 //! | room | `admission.rs` |
 //! | where it goes | `bind.rs`, `anchors.rs`, `router.rs` |
-//! | the lane of a serial key | `lane.rs` |
+//! | the lane of a serial key | `lane.rs`, `lane/` |
 //! | the permit of a limit | `permits/` |
 //! | the mailbox | `mailbox.rs`, `domain.rs` |
 //! | parked workers | `sleep/` |

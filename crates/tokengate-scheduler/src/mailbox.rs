@@ -14,6 +14,9 @@ use crate::sync::atomic::AtomicUsize;
 use crate::sync::atomic::Ordering::Relaxed;
 use crate::sync::{Mutex, lock};
 
+/// A poster looks at what is taken after so many posts: it costs a cache line that a worker writes.
+const SEEN_FOR: usize = 16;
+
 /// Where posters and drainers meet.
 pub(crate) struct Mailbox {
     /// Written by posters.
@@ -28,8 +31,10 @@ struct Posting {
     /// post, so that whoever sees the runnable, or what it did, sees it counted. `Relaxed`
     /// throughout: the post itself is the release.
     posted: AtomicUsize,
-    /// How many were taken when a poster looked last.
-    seen_taken: AtomicUsize,
+    /// How many were taken, and did not wait elsewhere, when a poster looked last.
+    seen_done: AtomicUsize,
+    /// How many had been posted then.
+    seen_at: AtomicUsize,
 }
 
 struct Draining {
@@ -48,7 +53,8 @@ impl Mailbox {
             inbox: CachePadded::new(Posting {
                 inbox: Inbox::new(),
                 posted: AtomicUsize::new(0),
-                seen_taken: AtomicUsize::new(0),
+                seen_done: AtomicUsize::new(0),
+                seen_at: AtomicUsize::new(0),
             }),
             drain: CachePadded::new(Draining {
                 backlog: Mutex::new(RunnableList::new()),
@@ -104,26 +110,26 @@ impl Mailbox {
     /// About how many are queued: exact when nobody posts or drains, and it is open.
     pub(crate) fn queued(&self) -> usize {
         let taken = self.drain.taken.load(Relaxed);
-        let queued = self.posted().wrapping_sub(taken);
-        // The two are read one after the other, and may have wrapped: no less than none.
-        if queued > usize::MAX / 2 { 0 } else { queued }
+        difference(self.posted(), taken)
     }
 
-    /// Whether some have come since the last drain, and no more than so many are queued. For posters:
-    /// seldom reads what the drainers write.
+    /// About how many are queued, and wait elsewhere as `waiting` says: exact if it is a few, and
+    /// else as of some posts ago. For posters: seldom reads what the drainers write.
     #[inline]
-    pub(crate) fn is_in_use(&self, most: usize) -> bool {
+    pub(crate) fn queued_lately(&self, few: usize, waiting: impl FnOnce() -> usize) -> usize {
         // Relaxed, all: a glance.
-        if self.inbox.inbox.is_empty() {
-            return false;
-        }
+        let posting = &*self.inbox;
         let posted = self.posted();
-        if posted.wrapping_sub(self.inbox.seen_taken.load(Relaxed)) <= most {
-            return true;
+        let seen = posting.seen_done.load(Relaxed);
+        if posted.wrapping_sub(seen) <= few
+            || posted.wrapping_sub(posting.seen_at.load(Relaxed)) < SEEN_FOR
+        {
+            return difference(posted, seen);
         }
-        let taken = self.drain.taken.load(Relaxed);
-        self.inbox.seen_taken.store(taken, Relaxed);
-        posted.wrapping_sub(taken) <= most
+        let done = self.drain.taken.load(Relaxed).wrapping_sub(waiting());
+        posting.seen_done.store(done, Relaxed);
+        posting.seen_at.store(posted, Relaxed);
+        difference(posted, done)
     }
 
     /// How many were ever posted, or refused when it was closed.
@@ -138,6 +144,13 @@ impl Mailbox {
         self.drain.left.store(0, Relaxed);
         [mem::take(&mut *backlog), self.inbox.inbox.close()]
     }
+}
+
+/// How many were posted and not done. The two are read one after the other, and may have wrapped: no less
+/// than none.
+fn difference(posted: usize, done: usize) -> usize {
+    let queued = posted.wrapping_sub(done);
+    if queued > usize::MAX / 2 { 0 } else { queued }
 }
 
 #[cfg(all(test, not(tokengate_loom)))]
@@ -206,25 +219,45 @@ mod tests {
     }
 
     #[test]
-    fn it_is_in_use_while_some_wait_that_came_since_the_last_drain_and_not_too_many() {
+    fn a_poster_knows_a_few_at_once_and_more_after_some_posts() {
         let (mailbox, mut numbers) = (Mailbox::new(), Numbers::default());
         let mut post = |count| {
             (0..count).for_each(|_| assert!(mailbox.post(numbers.next()).is_ok()));
         };
         let drain = |limit| mailbox.drain(limit, drop);
-        assert!(!mailbox.is_in_use(9));
-        post(3);
-        assert!(mailbox.is_in_use(3) && !mailbox.is_in_use(2));
-        assert_eq!(drain(1), 1);
-        assert!(!mailbox.is_in_use(9), "the rest is in the backlog");
-        post(1);
-        assert!(mailbox.is_in_use(3) && !mailbox.is_in_use(2));
+        let queued = |few| mailbox.queued_lately(few, || 0);
+        post(SEEN_FOR + 3);
+        assert_eq!(queued(9), SEEN_FOR + 3);
+        assert_eq!(drain(5), 5);
+        assert_eq!(queued(9), SEEN_FOR + 3, "it has not looked again");
+        post(SEEN_FOR);
+        assert_eq!(queued(9), 2 * SEEN_FOR - 2, "it looks by now");
+        assert_eq!(drain(usize::MAX) + drain(usize::MAX), 2 * SEEN_FOR - 2);
         // However many have gone through.
-        for _ in 0..100 {
+        for round in 0..100 {
             post(1);
-            assert!(mailbox.is_in_use(4));
+            assert!(queued(4) <= SEEN_FOR + 4 || round < SEEN_FOR);
             assert_eq!(drain(1), 1);
         }
+        post(SEEN_FOR);
+        assert_eq!(
+            mailbox.queued_lately(4, || 7),
+            SEEN_FOR + 7,
+            "those that wait elsewhere too"
+        );
+    }
+
+    #[test]
+    fn a_poster_that_looks_before_others_and_compares_after_them_is_told_of_none() {
+        let mailbox = Mailbox::new();
+        // It had seen 20 posts when the others had seen 25 taken.
+        mailbox.inbox.posted.store(20, Relaxed);
+        mailbox.inbox.seen_at.store(20, Relaxed);
+        mailbox.inbox.seen_done.store(25, Relaxed);
+        assert_eq!(mailbox.queued_lately(4, || 0), 0);
+        mailbox.inbox.seen_at.store(0, Relaxed);
+        mailbox.drain.taken.store(25, Relaxed);
+        assert_eq!(mailbox.queued_lately(4, || 0), 0);
     }
 
     #[test]

@@ -7,13 +7,14 @@
 use std::sync::Arc;
 
 use tokengate_anchor::StickyRegistry;
-use tokengate_token::{Home, Joined, Ran, Runnable, RunnableList};
+use tokengate_token::{Home, Ran, Runnable, RunnableList};
 
 use crate::anchors::Anchors;
 use crate::block;
 use crate::config::Hooks;
 use crate::domain::{self, SHUT_DOWN};
 use crate::lane;
+use crate::lane::places::Backlogs;
 use crate::local::LocalQueue;
 use crate::permits::{self, Permits};
 use crate::sleep::Sleeper;
@@ -49,7 +50,7 @@ impl Domain {
     /// With spares, which are fresh.
     pub fn with_spares(cores: usize, workers: usize, spares: usize) -> (Self, Vec<Worker>) {
         let hooks = Arc::new(Hooks::default());
-        let anchors = Arc::new(Anchors::new(StickyRegistry::new(), Permits::new(0)));
+        let anchors = Arc::new(Anchors::new(StickyRegistry::new(), Permits::new(0), 1));
         let (domain, each) =
             domain::Domain::new(0, cores, workers, spares, anchors, Arc::default(), hooks);
         let each = each.into_iter().map(|(sleeper, queue)| Worker {
@@ -307,26 +308,53 @@ impl Limit {
 }
 
 /// A lane without a registry.
-#[derive(Clone, Default)]
-pub struct Lane(Arc<lane::Lane>);
+#[derive(Clone)]
+pub struct Lane(Arc<(lane::Lane, Backlogs)>);
+
+/// What is to be done after a turn is over: see `lane::Over`.
+#[must_use]
+pub struct Over {
+    pub next: Option<Runnable>,
+    pub tombstone: Option<Runnable>,
+}
 
 impl Lane {
-    pub fn join(&self, runnable: Runnable) -> Result<Joined, Runnable> {
-        self.0.join(runnable)
+    #[expect(clippy::new_without_default, reason = "as the others here")]
+    pub fn new() -> Self {
+        Self(Arc::new((lane::Lane::default(), Backlogs::new(1))))
     }
 
-    /// As the exit of the holder.
-    pub fn pass(&self, over: impl FnMut(Runnable)) -> Option<Runnable> {
-        self.0.pass(over)
+    pub fn has_come(&self, turn: u64) -> bool {
+        self.0.0.has_come(turn)
+    }
+
+    /// As `Anchors::arrive`.
+    pub fn arrive(&self, turn: u64, runnable: Runnable) -> Option<Runnable> {
+        let (lane, backlogs) = &*self.0;
+        if lane.has_come(turn) {
+            return Some(runnable);
+        }
+        lane.set_aside(turn, runnable, backlogs, |_| false)
+    }
+
+    pub fn end(&self, turn: u64) -> Over {
+        let (lane, backlogs) = &*self.0;
+        let lane::Over { next, tombstone } = lane.end(turn, backlogs);
+        Over { next, tombstone }
     }
 
     /// As the purge of a shutdown.
-    pub fn take_waiting(&self) -> [RunnableList; 2] {
-        self.0.take_waiting()
+    pub fn take_waiting(&self) -> Vec<Runnable> {
+        let (lane, backlogs) = &*self.0;
+        lane.take_waiting(backlogs)
     }
 
-    /// As the end of a shutdown with a thread that does not end.
-    pub fn close(&self) -> [RunnableList; 2] {
-        self.0.close()
+    pub fn waiting(&self) -> usize {
+        self.0.0.waiting()
+    }
+
+    /// Whether nothing is known of turns to come.
+    pub fn is_empty(&self) -> bool {
+        self.0.0.is_empty()
     }
 }

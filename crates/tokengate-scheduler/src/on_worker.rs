@@ -4,6 +4,7 @@
 //! itself is `worker.rs`.
 
 use std::cell::Cell;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use tokengate_token::{Home, Posted, Present, Runnable};
@@ -35,6 +36,8 @@ pub(crate) struct OnWorker {
     pub(crate) serves: Cell<bool>,
     /// This thread runs such a body in place of a spare, which counts as active.
     pub(crate) stands_in: Cell<bool>,
+    /// How often a lane has rested here.
+    rests: Cell<usize>,
     /// Credits of tokens taken, not yet given back.
     credits: Cell<usize>,
     pub(crate) cpu_sampling: CpuSampling,
@@ -66,6 +69,7 @@ impl OnWorker {
             frames: Cell::new(0),
             serves: Cell::new(false),
             stands_in: Cell::new(false),
+            rests: Cell::new(0),
             credits: Cell::new(0),
             cpu_sampling: CpuSampling::default(),
         }
@@ -101,6 +105,43 @@ impl OnWorker {
     pub(crate) fn queue(&self, runnable: Runnable) {
         if let Err(runnable) = self.push(runnable) {
             self.home.post(runnable);
+        }
+    }
+
+    /// Gives the runnable back if it may go on as far as lanes are concerned; else it waits in its own.
+    #[inline]
+    pub(crate) fn arrive(&self, runnable: Runnable) -> Option<Runnable> {
+        let refused = |token: &Runnable| self.refusal(token).is_some();
+        self.domain.anchors.arrive(runnable, refused)
+    }
+
+    /// Whether all that is queued in the domain is of this lane. Drains the mailbox to see that, as far as
+    /// it is so.
+    pub(crate) fn has_only(&self, lane: NonZeroU32) -> bool {
+        let Some(queue) = &self.queue else {
+            // A spare is to look whether it is one too many, or others wait for it.
+            return false;
+        };
+        if !self.domain.is_alone() || self.domain.mailboxes.len() > 1 {
+            return !self.domain.has_work();
+        }
+        while queue.is_all_of(lane) {
+            if self.domain.drain(self.core, queue) == 0 {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Queues a runnable of the domain behind all that is queued for a core: for each one in its turn, as
+    /// a mailbox that is looked at first must not always have something.
+    pub(crate) fn post_behind(&self, runnable: Runnable) {
+        let rests = self.rests.get();
+        self.rests.set(rests.wrapping_add(1));
+        let core = self.core.wrapping_add(rests) % self.domain.mailboxes.len();
+        if let Err(runnable) = self.domain.post(core, runnable) {
+            let killed = self.domain.anchors.kill(runnable, SHUT_DOWN);
+            self.shared.count_purged(killed);
         }
     }
 

@@ -12,8 +12,8 @@ use crate::sync::atomic::Ordering::{AcqRel, Acquire};
 
 /// Counts those who come and those who leave.
 ///
-/// Between the claim of a token that holds its lane and the post of the next one, those who wait are
-/// in no queue: workers may find nothing, and park.
+/// Between the claim of a token whose turn it is in its lane and the post of the next one, those who wait
+/// are in no queue: workers may find nothing, and park.
 #[derive(Default)]
 pub(crate) struct Outsiders {
     entered: AtomicUsize,
@@ -31,8 +31,8 @@ impl Outsiders {
         (self.entered.load(Acquire) == left).then_some(left)
     }
 
-    /// Whether nobody is at an exit. To be asked when the lanes are closed: whoever has taken the next
-    /// one out of a lane before that is seen here.
+    /// Whether nobody is at an exit. To be asked when nothing comes into lanes any more, and what was there
+    /// is taken: whoever has taken the next one out of a lane before that is seen here.
     pub(crate) fn none_exiting(&self) -> bool {
         self.exiting.load(Acquire) == 0
     }
@@ -45,13 +45,17 @@ impl Keeper for Shared {
     }
 
     fn exited(&self, bond: Bond) {
-        // AcqRel, both: before the pass, which the close of a lane acquires, and after the post.
+        // AcqRel, both: before the lock of the lane, which who takes all acquires, and after the post.
         self.outsiders.exiting.fetch_add(1, AcqRel);
-        if let Some(next) = self.anchors.exit(bond, |gone| self.post_home(gone)) {
-            self.post_home(next);
-        }
+        let over = self.anchors.exit(bond);
+        let left = over.tombstone.into_iter().chain(over.next);
+        left.for_each(|runnable| self.post_home(runnable));
         self.outsiders.exiting.fetch_sub(1, AcqRel);
         self.note_progress();
+    }
+
+    fn has_turn(&self, bond: Bond) -> bool {
+        self.anchors.has_turn(bond)
     }
 
     fn left(&self) {

@@ -102,16 +102,22 @@ impl Rotation {
 /// Whose turn it is among so many: in each round everybody once, each round from another start.
 ///
 /// A fixed order would be in step with callers that go through their operations in a fixed order:
-/// one core would get all of the long ones. The starts are those of Fibonacci hashing (Knuth, The
-/// Art of Computer Programming, volume 3, 6.4): multiples of the golden ratio are spread evenly,
-/// also if one looks at every k-th of them only.
+/// one core would get all of the long ones.
 #[inline]
 fn in_turn(turn: usize, len: usize) -> usize {
     let (round, place) = (turn / len, turn % len);
-    let spread = u64::from((round as u32).wrapping_mul(0x9E37_79B9));
-    let start = ((spread * len as u64) >> 32) as usize;
-    let index = start + place;
+    let index = spread(round, len) + place;
     if index < len { index } else { index - len }
+}
+
+/// One of so many, each about as often as the others; cheaper than [`in_turn`].
+///
+/// By Fibonacci hashing (Knuth, The Art of Computer Programming, volume 3, 6.4): multiples of the golden
+/// ratio are spread evenly, also if one looks at every k-th of them only.
+#[inline]
+fn spread(number: usize, len: usize) -> usize {
+    let spread = u64::from((number as u32).wrapping_mul(0x9E37_79B9));
+    ((spread * len as u64) >> 32) as usize
 }
 
 impl Router {
@@ -200,13 +206,14 @@ impl Router {
         self.range(weight).is_own[core.flat_index()]
     }
 
-    /// The core for a new key: of two candidates the one with less queued work. Keys stay, so none
-    /// goes to a domain that is only lent.
+    /// The core for a new key: of two candidates the one with less queued work, with what the caller
+    /// has deferred for each. Keys stay, so none goes to a domain that is only lent.
     pub(crate) fn route_key(
         &self,
         weight: Weight,
         rotation: &Rotation,
         domains: &[Arc<Domain>],
+        deferred: impl Fn(Position) -> usize,
     ) -> Position {
         let range = self.range(weight);
         if let [only] = *range.own {
@@ -214,13 +221,22 @@ impl Router {
         }
         let turn = rotation.next();
         let candidate = range.own[in_turn(turn, range.own.len())];
-        range.shorter(candidate, turn, domains)
+        let rival = range.rival(turn);
+        let load = |core| load(core, domains) + deferred(core);
+        let (load_here, load_there) = (load(candidate), load(rival));
+        // A key stays for longer than one token: so a core with nothing to do wins, too.
+        let is_idle = load_there == 0 && load_here > 0;
+        if is_idle || load_there + range.margin() <= load_here {
+            rival
+        } else {
+            candidate
+        }
     }
 }
 
 impl Router {
-    /// Whether a key of this weight may as well stay, though it were free to go: there is no other core,
-    /// or its own has something to do and no other one can have a clearly shorter queue.
+    /// Whether a key of this weight may as well stay, though it were free to go: another core, each in
+    /// its turn, is not idle while its own is busy, and has no clearly shorter queue.
     ///
     /// For one of so many keys. Of few each one counts for the balance: those do not stay.
     #[inline]
@@ -229,13 +245,29 @@ impl Router {
         weight: Weight,
         at: Position,
         keys: usize,
+        rotation: &Rotation,
         domains: &[Arc<Domain>],
     ) -> bool {
         let range = self.range(weight);
-        let mailbox = &domains[usize::from(at.domain)].mailboxes[usize::from(at.core)];
-        range.is_own[at.flat_index()]
-            && (range.own.len() == 1
-                || keys > MANY_KEYS * range.own.len() && mailbox.is_in_use(CLEARLY_LONGER))
+        let cores = range.own.len();
+        if !range.is_own[at.flat_index()] || cores == 1 {
+            return range.is_own[at.flat_index()];
+        }
+        if keys <= MANY_KEYS * cores {
+            return false;
+        }
+        let other = range.own[spread(rotation.next(), cores)];
+        let domain_of = |core: Position| &domains[usize::from(core.domain)];
+        if domain_of(other).is_idle() {
+            return domain_of(at).is_idle();
+        }
+        let queued = |core: Position| {
+            let domain = domain_of(core);
+            domain.mailboxes[usize::from(core.core)]
+                .queued_lately(CLEARLY_LONGER, || domain.waiting_in_lanes())
+        };
+        let queued_here = queued(at);
+        queued_here <= CLEARLY_LONGER || queued_here <= CLEARLY_LONGER + queued(other)
     }
 }
 
@@ -248,31 +280,42 @@ impl Range {
         domains[usize::from(lent.domain)].is_idle().then_some(*lent)
     }
 
-    /// The candidate, unless another core's queue is clearly shorter; a reserved core's need only
-    /// be no longer.
+    /// The candidate, unless another core's queue is clearly shorter.
     #[cold]
     fn shorter(&self, candidate: Position, turn: usize, domains: &[Arc<Domain>]) -> Position {
-        let (other, margin) = if self.reserved > 0 {
-            (self.own[in_turn(turn, self.reserved)], 0)
-        } else {
-            // Not the same place in the order: as one core after the other has its turn to be the
-            // candidate, so have the others to be what it is compared with.
-            let others = self.own.len() - 1;
-            let place = in_turn(turn, self.own.len());
-            let shift = 1 + if others == 0 {
-                0
-            } else {
-                turn / self.own.len() % others
-            };
-            (self.own[(place + shift) % self.own.len()], CLEARLY_LONGER)
-        };
-        let load = |position: Position| domains[usize::from(position.domain)].load();
-        if load(other) + margin <= load(candidate) {
-            other
+        let rival = self.rival(turn);
+        if load(rival, domains) + self.margin() <= load(candidate, domains) {
+            rival
         } else {
             candidate
         }
     }
+
+    /// How much shorter the queue of a rival must be: that of a reserved core need only be no longer.
+    fn margin(&self) -> usize {
+        if self.reserved > 0 { 0 } else { CLEARLY_LONGER }
+    }
+
+    /// What the candidate of this turn is compared with: a reserved core, if there are any.
+    fn rival(&self, turn: usize) -> Position {
+        if self.reserved > 0 {
+            return self.own[in_turn(turn, self.reserved)];
+        }
+        // Not the same place in the order: as one core after the other has its turn to be the
+        // candidate, so have the others to be what it is compared with.
+        let others = self.own.len() - 1;
+        let place = in_turn(turn, self.own.len());
+        let shift = 1 + if others == 0 {
+            0
+        } else {
+            turn / self.own.len() % others
+        };
+        self.own[(place + shift) % self.own.len()]
+    }
+}
+
+fn load(position: Position, domains: &[Arc<Domain>]) -> usize {
+    domains[usize::from(position.domain)].load()
 }
 
 #[cfg(test)]

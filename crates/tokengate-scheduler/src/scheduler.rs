@@ -95,7 +95,11 @@ impl Scheduler {
         set_clock(clock::now_ns);
         let hooks = Arc::new(config.hooks.clone());
         let permits = Permits::new(number.get());
-        let anchors = Arc::new(Anchors::new(registry(&config), permits));
+        let anchors = Arc::new(Anchors::new(
+            registry(&config),
+            permits,
+            plan.domains().len(),
+        ));
         let control = Arc::<Control>::default();
         let planned = plan.domains().iter().enumerate();
         let (domains, seeds): (Vec<_>, Vec<_>) = planned
@@ -210,7 +214,8 @@ impl Scheduler {
         let shared = self.handle.shared.clone();
         let drained = !on_own_thread && {
             let drain = shared.drain(deadline, OpenBatches::Left);
-            drain.finished && drain.paused == 0
+            // Whoever waits behind a call that another thread has not published is purged next.
+            drain.finished && drain.paused == 0 && shared.anchors.waiting_in_lanes() == 0
         };
         let threads = std::mem::take(&mut *lock(&self.threads));
         let report = shutdown::end(&shared, drained, on_own_thread);

@@ -77,7 +77,7 @@ pub(crate) fn end_patiently(shared: &Shared, on_own_thread: bool) {
     while !shared.wait_for_end(Instant::now() + LOOK_EVERY) {
         purge(shared);
     }
-    close_lanes(shared, Instant::now() + SHUTDOWN_GRACE);
+    empty_lanes(shared, Instant::now() + SHUTDOWN_GRACE);
 }
 
 /// Purges, cancels, and waits for the threads to end, for the grace at most.
@@ -108,7 +108,7 @@ pub(crate) fn end(shared: &Shared, drained: bool, on_own_thread: bool) -> Shutdo
         for domain in &shared.domains {
             domain.close();
         }
-        close_lanes(shared, deadline);
+        empty_lanes(shared, deadline);
     }
     ShutdownReport {
         drained,
@@ -143,11 +143,12 @@ fn purge(shared: &Shared) {
     }
 }
 
-/// Ends what is left in lanes when the mailboxes are closed: who joins one from now on is refused.
+/// Ends what is left in lanes, where nothing comes any more: no thread takes tokens to run, and what is
+/// posted is refused.
 ///
 /// An outsider who was quicker has the next one of a lane in hand; that resolves with it.
-fn close_lanes(shared: &Shared, deadline: Instant) {
-    let killed = shared.anchors.close_lanes(SHUT_DOWN);
+fn empty_lanes(shared: &Shared, deadline: Instant) {
+    let killed = shared.anchors.purge_lanes(SHUT_DOWN);
     shared.count_purged(killed);
     shared.wait_for_exits(deadline);
 }

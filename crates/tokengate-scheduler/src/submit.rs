@@ -7,9 +7,7 @@ use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::Instant;
 
-use tokengate_token::{
-    Body, Joined, Keeper, Place, RejectCause, Runnable, Times, Token, create, in_body,
-};
+use tokengate_token::{Body, Keeper, Place, RejectCause, Runnable, Times, Token, create, in_body};
 
 use crate::batch;
 use crate::bind::bind;
@@ -126,14 +124,10 @@ fn publish<B: Body>(
         && let Err(cause) = equip(gate, call, &runnable)
     {
         thread.keep_credits(gate, usize::from(credit));
-        gate.anchors.reject(runnable, &cause);
+        reject_alone(gate, runnable, &cause);
         return token;
     }
-    if !call.plain && call.operation.is_serial() {
-        join_lane(gate, thread, position, runnable);
-    } else {
-        post(gate, thread, position, runnable);
-    }
+    post(gate, thread, position, runnable);
     token
 }
 
@@ -152,6 +146,18 @@ fn equip(gate: &Arc<Shared>, call: &Call, runnable: &Runnable) -> Result<(), Rej
     apply(gate, call, runnable)
 }
 
+/// Rejects a token that has not been posted; those behind it in its lane go on.
+#[cold]
+fn reject_alone(gate: &Shared, runnable: Runnable, cause: &RejectCause) {
+    // The next one is in no queue for a moment.
+    gate.entered();
+    let bond = gate
+        .anchors
+        .give_up(runnable, |it| it.reject(cause.clone()));
+    gate.exited(bond);
+    gate.left();
+}
+
 /// The token is one to measure.
 #[cold]
 fn note_submission(runnable: &Runnable) {
@@ -159,21 +165,6 @@ fn note_submission(runnable: &Runnable) {
         submitted: NonZeroU64::new(clock::now_ns()),
         ..Times::default()
     });
-}
-
-/// Puts the token into the lane of its key; posts it if it is its turn.
-fn join_lane(gate: &Arc<Shared>, thread: &ThreadState, position: Position, runnable: Runnable) {
-    match gate.anchors.join_lane(runnable) {
-        Ok(Joined::Holds(runnable)) => {
-            if let Err(gone) = runnable.give_turn() {
-                // Its time was over before it had joined.
-                gate.exited(gone);
-            }
-            post(gate, thread, position, runnable);
-        }
-        Ok(Joined::Waits) => {}
-        Err(runnable) => gate.anchors.reject(runnable, &RejectCause::ShutDown),
-    }
 }
 
 #[inline]

@@ -4,6 +4,7 @@
 //! when there is nothing. Keeps: the drain role is never held while a body runs; a worker takes
 //! from its own domain only; it ends with nothing left behind.
 
+use std::num::NonZeroU32;
 use std::rc::Rc;
 
 use crossbeam_utils::Backoff;
@@ -25,7 +26,7 @@ const LOOK_EVERY: u32 = 61;
 /// A drain that gave fewer than this came too soon after the one before.
 const PACE_BELOW: usize = BATCH / 2;
 
-/// How many tokens of one lane run in a row before others of the domain go on.
+/// How many tokens of one lane run in a row before what else is queued in the domain goes on.
 const LANE_RUN: u32 = 16;
 
 /// How many pauses a worker makes before it looks again, then: about a microsecond. Looking all the
@@ -54,6 +55,10 @@ pub(crate) struct Worker {
     until_look: u32,
     /// How many the last look gave; a wake-up counts as a full batch.
     last_drained: usize,
+    /// The entry of the lane that the last token was of, if it was of one.
+    lane: Option<NonZeroU32>,
+    /// How many of that lane have run in a row.
+    lane_run: u32,
     inside_reactor: bool,
     /// An async body that waits for the reactor.
     held: Option<Runnable>,
@@ -67,6 +72,8 @@ impl Worker {
             sleeper,
             until_look: LOOK_EVERY,
             last_drained: 0,
+            lane: None,
+            lane_run: 0,
             held: None,
         }
     }
@@ -197,6 +204,7 @@ impl Worker {
     fn execute(&mut self, runnable: Runnable) {
         let operation = runnable.operation();
         if operation.is_plain() && !self.on.present.is_controlled() {
+            self.lane = None;
             return self.execute_one(runnable, false);
         }
         self.execute_if_let(runnable);
@@ -207,10 +215,11 @@ impl Worker {
     }
 
     fn execute_if_let(&mut self, runnable: Runnable) {
+        let in_turn = self.on.arrive(runnable).and_then(|it| self.rest(it));
         let goes_on = if self.on.present.is_controlled() {
-            self.on.let_through(runnable)
+            in_turn.and_then(|runnable| self.on.let_through(runnable))
         } else {
-            Some(runnable)
+            in_turn
         };
         let admitted = goes_on.and_then(|runnable| self.on.admit(runnable));
         if let Some(runnable) = admitted.and_then(|runnable| self.on.hand_over(runnable)) {
@@ -220,21 +229,37 @@ impl Worker {
         }
     }
 
-    /// Runs the next ones of the lane whose holder has just exited, some in a row.
+    /// Runs the next ones of the lane whose turn has just been over here.
     fn go_on_in_lane(&mut self) {
-        for _ in 1..LANE_RUN {
-            let Some(next) = self.on.take_next_in_lane() else {
-                return;
-            };
+        while let Some(next) = self.on.take_next_in_lane() {
             let stops = self.on.shared.is_stopping();
             if stops || !self.inside_reactor && next.is_async() || self.on.is_not_served(&next) {
                 return self.on.queue(next);
             }
             self.execute_if_let(next);
         }
-        if let Some(next) = self.on.take_next_in_lane() {
-            self.on.queue(next);
+    }
+
+    /// Gives the token back, unless its lane has run for long enough and others are queued: then it goes
+    /// behind all of them, and those of its lane that are found on the way wait for it.
+    #[inline]
+    fn rest(&mut self, runnable: Runnable) -> Option<Runnable> {
+        let lane = runnable.lane();
+        if lane.is_none() || lane != self.lane {
+            (self.lane, self.lane_run) = (lane, 1);
+            return Some(runnable);
         }
+        self.lane_run += 1;
+        if self.lane_run <= LANE_RUN {
+            return Some(runnable);
+        }
+        if lane.is_some_and(|lane| self.on.has_only(lane)) {
+            self.lane_run = 1;
+            return Some(runnable);
+        }
+        self.lane = None;
+        self.on.post_behind(runnable);
+        None
     }
 
     /// Runs it; `permit` says whether it holds one. Always inline: for plain tokens that is known, and

@@ -1,194 +1,149 @@
-//! A lane with its backlog while its tokens are killed, under the model checker.
+//! A lane whose tokens are killed before their turns, under the model checker: it goes on without them.
 //!
-//! Run by `cargo xtask loom`. The lane is the real one, see `src/model.rs`; each pass is the act of a
-//! runner or of a killer, and whoever is posted is run at last. What a kill gives back is the token
-//! crate's `loom_bond.rs`.
+//! Run by `cargo xtask loom`. A killer has claimed the token before it ends the turn, out of order and on
+//! any thread; the runnable is a tombstone, which may still arrive. What a kill gives back is the token
+//! crate's `loom_bond.rs`; a lane without kills is `loom_lanes.rs`.
 
 #![cfg(tokengate_loom)]
 
-use std::num::NonZeroU32;
-use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
-use std::sync::atomic::Ordering::SeqCst;
+mod loom_common;
 
-use loom::sync::Mutex;
-use loom::thread::{self, JoinHandle};
-use tokengate_scheduler::model::Lane;
-use tokengate_scheduler::{
-    Bond, GateNumber, Home, Joined, Keeper, Operation, Place, Plain, Ran, Runnable, Token, TokenId,
-    Turn, create,
-};
-
-static OP: Operation = Operation::new("loom.operation");
-
-/// A scheduler with one key.
-struct Gate {
-    number: GateNumber,
-    lane: Lane,
-    posted: Mutex<Vec<Runnable>>,
-    /// Bound tokens that have not given back their entry.
-    counted: AtomicUsize,
-    ran: Mutex<Vec<TokenId>>,
-}
-
-impl Gate {
-    /// So many tokens; the first one holds the lane, and is posted.
-    fn with<const N: usize>() -> (Arc<Self>, [Token<()>; N]) {
-        let gate = Arc::new(Self {
-            number: GateNumber::take().unwrap(),
-            lane: Lane::default(),
-            posted: Mutex::default(),
-            counted: AtomicUsize::new(N),
-            ran: Mutex::default(),
-        });
-        let keeper = Arc::downgrade(&gate);
-        gate.number.keep(keeper);
-        let tokens = [(); N].map(|()| gate.call());
-        (gate, tokens)
-    }
-
-    fn call(&self) -> Token<()> {
-        let (token, runnable) = create(&OP, Plain::new(|| ()));
-        runnable.set_place(Place {
-            gate: self.number.get(),
-            domain: Some(0),
-            ..Place::default()
-        });
-        runnable.set_bond(Bond {
-            entry: NonZeroU32::new(1),
-            chain: None,
-            turn: Turn::Waits,
-            limit: None,
-        });
-        match self.lane.join(runnable) {
-            Ok(Joined::Holds(runnable)) => {
-                runnable.give_turn().unwrap();
-                self.posted.lock().unwrap().push(runnable);
-            }
-            Ok(Joined::Waits) => {}
-            Err(_) => panic!("it is not closed"),
-        }
-        token
-    }
-
-    /// Runs the oldest that is posted; whether there was one.
-    fn work(self: &Arc<Self>) -> bool {
-        let home: Arc<dyn Home> = self.clone();
-        let next = {
-            let mut posted = self.posted.lock().unwrap();
-            (!posted.is_empty()).then(|| posted.remove(0))
-        };
-        let Some(runnable) = next else { return false };
-        let id = runnable.id();
-        if matches!(runnable.run(&home), Ran::Completed) {
-            self.ran.lock().unwrap().push(id);
-        }
-        true
-    }
-
-    /// As `Anchors::exit`.
-    fn give_back(&self, bond: Bond) {
-        if bond.turn == Turn::Holds {
-            let next = self.lane.pass(|gone| {
-                assert!(gone.bond().is_none());
-                self.counted.fetch_sub(1, SeqCst);
-            });
-            if let Some(next) = next {
-                assert_eq!(next.place().gate, self.number.get());
-                self.posted.lock().unwrap().push(next);
-            }
-        }
-        self.counted.fetch_sub(1, SeqCst);
-    }
-
-    /// Those that ran did so in this order, among them all that were not killed; nothing is held.
-    fn assert_done(&self, tokens: &[(Token<()>, bool)]) {
-        let ran = self.ran.lock().unwrap();
-        let place = |token: &Token<()>| ran.iter().position(|&id| id == token.id());
-        assert!(
-            tokens
-                .iter()
-                .filter_map(|(token, _)| place(token))
-                .is_sorted()
-        );
-        for (token, killed) in tokens {
-            assert!(token.is_finished() && (*killed || place(token).is_some()));
-        }
-        assert_eq!(self.counted.load(SeqCst), 0);
-        assert!(self.posted.lock().unwrap().is_empty());
-        // The lane is free: the next one is posted.
-        drop(self.call());
-        assert!(self.posted.lock().unwrap().pop().is_some());
-    }
-}
-
-impl Keeper for Gate {
-    fn exited(&self, bond: Bond) {
-        self.give_back(bond);
-    }
-}
-
-impl Home for Gate {
-    fn post(&self, _: Runnable) {
-        unreachable!("nothing here is async");
-    }
-
-    fn exited(&self, _: &'static Operation, bond: Bond) {
-        self.give_back(bond);
-    }
-}
-
-fn kill(token: Token<()>) -> JoinHandle<(Token<()>, bool)> {
-    thread::spawn(move || {
-        let killed = token.kill("test");
-        (token, killed)
-    })
-}
-
-fn joined(killer: JoinHandle<(Token<()>, bool)>) -> (Token<()>, bool) {
-    killer.join().unwrap()
-}
+use loom_common::{Line, join, spawn};
 
 #[test]
-fn passes_go_over_those_that_are_killed_in_the_backlog() {
+fn a_kill_against_the_start_of_a_holder_lets_the_next_one_go_on_once() {
     loom::model(|| {
-        let (gate, [first, second, third, fourth]) = Gate::with();
-        let killers = [second, third].map(kill);
-        while gate.work() {}
-        let [second, third] = killers.map(joined);
-        while gate.work() {}
-        gate.assert_done(&[(first, false), second, third, (fourth, false)]);
+        let (line, [first, second]) = Line::with();
+        let others = [
+            spawn(&line, |line| line.kill(0)),
+            spawn(&line, |line| line.work([second])),
+        ];
+        line.work([first]);
+        join(others);
+        line.assert_done();
     });
 }
 
 #[test]
-fn a_killer_passes_a_lane_with_a_backlog_on_beside_a_worker() {
+fn a_kill_against_the_arrival_of_its_own_runnable_and_the_end_before_loses_neither() {
     loom::model(|| {
-        let (gate, [first, second, third, fourth]) = Gate::with();
-        // The others are in the backlog then.
-        assert!(gate.work());
-        let killers = [second, third].map(kill);
-        while gate.work() {}
-        let [second, third] = killers.map(joined);
-        while gate.work() {}
-        gate.assert_done(&[(first, false), second, third, (fourth, false)]);
+        let (line, [first, second, third]) = Line::with();
+        let others = [
+            spawn(&line, |line| line.kill(1)),
+            spawn(&line, |line| line.work([second])),
+        ];
+        line.work([first, third]);
+        join(others);
+        line.assert_done();
     });
 }
 
 #[test]
-fn a_killer_that_leaves_a_lane_free_against_a_call_loses_nobody() {
+fn a_body_behind_one_that_was_killed_sees_what_was_written_before_that() {
     loom::model(|| {
-        let (gate, [first]) = Gate::with();
-        let killer = kill(first);
-        let caller = {
-            let gate = gate.clone();
-            gate.counted.fetch_add(1, SeqCst);
-            thread::spawn(move || gate.call())
-        };
-        let (first, killed) = joined(killer);
-        let second = caller.join().unwrap();
-        assert!(killed);
-        while gate.work() {}
-        gate.assert_done(&[(first, true), (second, false)]);
+        let (line, [first, second, third]) = Line::with();
+        let others = [
+            spawn(&line, |line| line.kill(1)),
+            spawn(&line, |line| line.work([third])),
+        ];
+        line.work([first]);
+        join(others);
+        // Late, as one that was queued far behind.
+        line.work([second]);
+        line.assert_done();
+    });
+}
+
+#[test]
+fn a_kill_of_one_that_waits_against_the_end_before_gives_its_runnable_out_once() {
+    loom::model(|| {
+        let (line, first) = Line::with_waiting::<3>();
+        let killer = spawn(&line, |line| line.kill(1));
+        line.work([first]);
+        join([killer]);
+        line.assert_done();
+    });
+}
+
+#[test]
+fn kills_of_two_that_wait_one_behind_the_other_let_the_third_go_on() {
+    loom::model(|| {
+        let (line, first) = Line::with_waiting::<4>();
+        let killers = [2, 1].map(|turn| spawn(&line, move |line| line.kill(turn)));
+        line.work([first]);
+        join(killers);
+        line.assert_done();
+    });
+}
+
+#[test]
+fn kills_of_a_holder_and_of_the_one_behind_it_let_the_third_go_on() {
+    loom::model(|| {
+        let (line, [first, second, third]) = Line::with();
+        let killers = [0, 1].map(|turn| spawn(&line, move |line| line.kill(turn)));
+        line.work([third]);
+        join(killers);
+        assert_eq!(line.count_ran(), 1);
+        line.work([second, first]);
+        line.assert_done();
+    });
+}
+
+#[test]
+fn a_kill_far_behind_the_holder_against_ends_is_passed_over_in_its_turn() {
+    loom::model(|| {
+        let (line, [first, second, third, fourth]) = Line::with();
+        let others = [
+            spawn(&line, |line| line.kill(2)),
+            spawn(&line, |line| line.work([fourth, third])),
+        ];
+        line.work([first, second]);
+        join(others);
+        line.assert_done();
+    });
+}
+
+#[test]
+fn a_kill_against_a_purge_and_the_end_before_ends_each_once() {
+    loom::model(|| {
+        let (line, first) = Line::with_waiting::<3>();
+        let others = [
+            spawn(&line, |line| line.purge()),
+            spawn(&line, |line| line.kill(1)),
+        ];
+        line.work([first]);
+        join(others);
+        line.assert_done();
+    });
+}
+
+#[test]
+fn a_kill_against_a_waiter_that_runs_it_in_place_decides_who_ends_the_turn() {
+    loom::model(|| {
+        let (line, [first, second, third]) = Line::with();
+        let others = [
+            spawn(&line, |line| line.kill(1)),
+            spawn(&line, |line| line.wait_in_place(1)),
+        ];
+        line.work([first, third]);
+        join(others);
+        line.work([second]);
+        line.assert_done();
+    });
+}
+
+#[test]
+fn a_tombstone_that_comes_late_holds_up_nobody_of_the_next_key() {
+    loom::model(|| {
+        let (line, [first, second, third]) = Line::with();
+        // The turns of an entry go on from key to key.
+        let worker = spawn(&line, |line| line.work([second]));
+        line.kill(0);
+        line.kill(1);
+        line.work([third]);
+        join([worker]);
+        line.work([first]);
+        assert!(line.count_ran() >= 1);
+        line.assert_done();
     });
 }

@@ -1,228 +1,119 @@
-//! A lane with its backlog under the model checker: each token is given out once, in order.
+//! A lane under the model checker: its tokens run one at a time, in the order of their turns, and each sees
+//! what the one before has written.
 //!
-//! Run by `cargo xtask loom`. The lane is the real one, see `src/model.rs`. Its bodies run inside of
-//! one cell of the model: two holders at a time, or two without an order between them, are reported
-//! as a race. Notes of the test are under a mutex of std: they add no steps.
+//! Run by `cargo xtask loom`. Workers come upon the tokens in any order; waiters and purges take part.
+//! Those that are killed from outside are in `loom_kills.rs`.
 
 #![cfg(tokengate_loom)]
 
-use std::sync::{Arc, Mutex as StdMutex};
+mod loom_common;
 
-use loom::cell::UnsafeCell;
-use loom::sync::{Condvar, Mutex};
-use loom::thread::{self, JoinHandle};
-use tokengate_scheduler::model::Lane;
-use tokengate_scheduler::{
-    Joined, NoHome, Operation, Plain, Ran, Runnable, RunnableList, Token, TokenId, create,
-};
-
-static OP: Operation = Operation::new("loom.operation");
-
-/// A lane, with what its holder alone may touch, and who had a turn or none.
-#[derive(Default)]
-struct Line {
-    lane: Lane,
-    holders: UnsafeCell<()>,
-    turns: StdMutex<Vec<TokenId>>,
-    purged: StdMutex<Vec<TokenId>>,
-}
-
-impl Line {
-    fn shared() -> Arc<Self> {
-        Arc::default()
-    }
-
-    /// The holder, and some that wait, with all tokens in the order of their calls.
-    fn with_waiting(waiting: usize) -> (Arc<Self>, Runnable, Vec<Token<()>>) {
-        let line = Self::shared();
-        let (token, runnable) = create(&OP, Plain::new(|| ()));
-        let Ok(Joined::Holds(holder)) = line.lane.join(runnable) else {
-            panic!("nobody was there");
-        };
-        let behind = (0..waiting).map(|_| {
-            let (token, runnable) = create(&OP, Plain::new(|| ()));
-            assert!(matches!(line.lane.join(runnable), Ok(Joined::Waits)));
-            token
-        });
-        let tokens = [token].into_iter().chain(behind).collect();
-        (line, holder, tokens)
-    }
-
-    /// Calls from another thread; runs the token if it holds the lane, and those behind it.
-    fn call(&self) -> Token<()> {
-        let (token, runnable) = create(&OP, Plain::new(|| ()));
-        match self.lane.join(runnable) {
-            Ok(Joined::Holds(runnable)) => self.hold(runnable),
-            Ok(Joined::Waits) => {}
-            Err(refused) => self.purge(refused),
-        }
-        token
-    }
-
-    fn turn(&self, holder: Runnable) {
-        self.holders.with_mut(|_| {
-            self.turns.lock().unwrap().push(holder.id());
-            assert!(matches!(holder.run(&NoHome::shared()), Ran::Completed));
-        });
-    }
-
-    /// Nobody is killed while it waits: see `loom_kills.rs`.
-    fn pass(&self) -> Option<Runnable> {
-        self.lane
-            .pass(|gone| panic!("{gone:?} has not had its turn"))
-    }
-
-    /// Runs the holder, and passes on until nobody waits.
-    fn hold(&self, holder: Runnable) {
-        self.turn(holder);
-        while let Some(next) = self.pass() {
-            assert!(next.place().published);
-            self.turn(next);
-        }
-    }
-
-    fn purge(&self, runnable: Runnable) {
-        self.purged.lock().unwrap().push(runnable.id());
-        let _ = runnable.kill("purged");
-    }
-
-    fn purge_all(&self, lists: [RunnableList; 2]) {
-        for mut list in lists {
-            while let Some(runnable) = list.pop_front() {
-                self.purge(runnable);
-            }
-        }
-    }
-
-    /// Each was given out once, and those that had a turn had it in this order.
-    fn assert_given_out(&self, tokens: &[Token<()>]) {
-        assert!(tokens.iter().all(Token::is_finished));
-        let (turns, purged) = (self.turns.lock().unwrap(), self.purged.lock().unwrap());
-        assert_eq!(turns.len() + purged.len(), tokens.len());
-        let turn = |token: &Token<()>| turns.iter().position(|&id| id == token.id());
-        assert!(tokens.iter().filter_map(turn).is_sorted());
-        for token in tokens {
-            assert_ne!(turn(token).is_some(), purged.contains(&token.id()));
-        }
-    }
-
-    /// Nobody holds the lane, and nothing is left in it.
-    fn assert_free(&self) {
-        let (_late, runnable) = create(&OP, Plain::new(|| ()));
-        let Ok(Joined::Holds(late)) = self.lane.join(runnable) else {
-            panic!("everybody has passed on");
-        };
-        self.turn(late);
-        assert!(self.pass().is_none());
-    }
-}
-
-fn spawn<R: 'static>(line: &Arc<Line>, run: impl FnOnce(&Line) -> R + 'static) -> JoinHandle<R> {
-    let line = line.clone();
-    thread::spawn(move || run(&line))
-}
+use loom_common::{Line, join, spawn};
 
 #[test]
-fn passes_with_a_backlog_keep_the_order_of_those_who_join() {
+fn a_token_that_comes_before_its_turn_waits_or_finds_that_it_has_come() {
     loom::model(|| {
-        let (line, holder, mut tokens) = Line::with_waiting(2);
-        let caller = spawn(&line, |line| [line.call(), line.call()]);
-        line.hold(holder);
-        tokens.extend(caller.join().unwrap());
-        line.assert_given_out(&tokens);
-        assert!(line.purged.lock().unwrap().is_empty());
-        line.assert_free();
+        let (line, [first, second]) = Line::with();
+        let worker = spawn(&line, |line| line.work([second]));
+        line.work([first]);
+        join([worker]);
+        assert_eq!(line.count_ran(), 2);
+        line.assert_done();
     });
 }
 
 #[test]
-fn a_pass_with_a_backlog_against_a_purge_gives_each_out_once() {
+fn tokens_of_three_workers_run_in_the_order_of_their_turns() {
     loom::model(|| {
-        let (line, holder, mut tokens) = Line::with_waiting(3);
-        let purger = spawn(&line, |line| line.purge_all(line.lane.take_waiting()));
-        let caller = spawn(&line, Line::call);
-        line.hold(holder);
-        purger.join().unwrap();
-        tokens.push(caller.join().unwrap());
-        line.assert_given_out(&tokens);
-        line.assert_free();
+        let (line, [first, second, third]) = Line::with();
+        let workers = [
+            spawn(&line, |line| line.work([third])),
+            spawn(&line, |line| line.work([second])),
+        ];
+        line.work([first]);
+        join(workers);
+        assert_eq!(line.count_ran(), 3);
+        line.assert_done();
     });
 }
 
 #[test]
-fn two_purges_against_a_pass_give_each_out_once() {
+fn tokens_that_are_queued_in_the_wrong_order_run_in_that_of_their_turns() {
     loom::model(|| {
-        let (line, holder, tokens) = Line::with_waiting(3);
-        let purgers =
-            [(); 2].map(|()| spawn(&line, |line| line.purge_all(line.lane.take_waiting())));
-        line.hold(holder);
-        for purger in purgers {
-            purger.join().unwrap();
-        }
-        line.assert_given_out(&tokens);
-        line.assert_free();
+        let (line, [first, second, third, fourth]) = Line::with();
+        let worker = spawn(&line, |line| line.work([third, first]));
+        line.work([fourth, second]);
+        join([worker]);
+        assert_eq!(line.count_ran(), 4);
+        line.assert_done();
     });
 }
 
 #[test]
-fn a_pass_with_a_backlog_against_a_close_gives_each_out_once() {
+fn a_lane_in_which_some_wait_goes_on_against_one_that_comes() {
     loom::model(|| {
-        let (line, holder, mut tokens) = Line::with_waiting(2);
-        let closer = spawn(&line, |line| line.purge_all(line.lane.close()));
-        let caller = spawn(&line, Line::call);
-        line.hold(holder);
-        closer.join().unwrap();
-        tokens.push(caller.join().unwrap());
-        tokens.push(line.call());
-        line.assert_given_out(&tokens);
-        let last = tokens.last().map(Token::id);
-        assert_eq!(line.purged.lock().unwrap().last().copied(), last);
+        let (line, [first, second, third, fourth]) = Line::with();
+        line.work([second]);
+        let workers = [
+            spawn(&line, |line| line.work([fourth])),
+            spawn(&line, |line| line.work([third])),
+        ];
+        line.work([first]);
+        join(workers);
+        assert_eq!(line.count_ran(), 4);
+        line.assert_done();
     });
 }
 
-/// Where the next holder is posted to.
-#[derive(Default)]
-struct Mailbox(Mutex<Option<Runnable>>, Condvar);
-
-impl Mailbox {
-    fn post(&self, runnable: Runnable) {
-        *self.0.lock().unwrap() = Some(runnable);
-        self.1.notify_all();
-    }
-
-    fn take(&self) -> Runnable {
-        let mut posted = self.0.lock().unwrap();
-        loop {
-            match posted.take() {
-                Some(runnable) => return runnable,
-                None => posted = self.1.wait(posted).unwrap(),
-            }
-        }
-    }
+#[test]
+fn a_waiter_that_finds_the_turn_come_sees_what_was_written_before() {
+    loom::model(|| {
+        let (line, [first, second, third]) = Line::with();
+        let others = [
+            spawn(&line, |line| line.wait_in_place(1)),
+            spawn(&line, |line| line.work([second])),
+        ];
+        line.work([first, third]);
+        join(others);
+        assert_eq!(line.count_ran(), 3);
+        line.assert_done();
+    });
 }
 
 #[test]
-fn a_lane_with_a_backlog_goes_on_in_another_thread() {
+fn a_purge_against_ends_takes_each_that_waits_once() {
     loom::model(|| {
-        let (line, holder, tokens) = Line::with_waiting(2);
-        let mailbox = Arc::new(Mailbox::default());
-        let worker = {
-            let mailbox = mailbox.clone();
-            spawn(&line, move |line| line.hold(mailbox.take()))
-        };
-        let purger = spawn(&line, |line| line.purge_all(line.lane.take_waiting()));
-        line.turn(holder);
-        match line.pass() {
-            Some(next) => mailbox.post(next),
-            // All were purged: the worker has another one to do.
-            None => mailbox.post(match line.lane.join(create(&OP, Plain::new(|| ())).1) {
-                Ok(Joined::Holds(other)) => other,
-                _ => panic!("it was left free"),
-            }),
-        }
-        worker.join().unwrap();
-        purger.join().unwrap();
-        assert!(tokens.iter().all(Token::is_finished));
-        line.assert_free();
+        let (line, first) = Line::with_waiting::<4>();
+        let purger = spawn(&line, |line| line.purge());
+        line.work([first]);
+        join([purger]);
+        line.assert_done();
+    });
+}
+
+#[test]
+fn two_purges_against_ends_take_each_that_waits_once() {
+    loom::model(|| {
+        let (line, first) = Line::with_waiting::<3>();
+        let purgers = [(); 2].map(|()| spawn(&line, |line| line.purge()));
+        line.work([first]);
+        join(purgers);
+        line.assert_done();
+    });
+}
+
+#[test]
+fn a_purge_against_one_that_comes_leaves_it_to_its_turn_or_ends_it() {
+    loom::model(|| {
+        let (line, [first, second, third]) = Line::with();
+        line.work([second]);
+        let others = [
+            spawn(&line, |line| line.purge()),
+            spawn(&line, |line| line.work([third])),
+        ];
+        line.work([first]);
+        join(others);
+        assert_ne!(line.count_ran(), 0);
+        line.assert_done();
     });
 }

@@ -82,9 +82,9 @@ pub fn current_bond() -> Option<(Place, Bond)> {
 /// Whether the token of this header, which has not resolved, is behind the body that runs on this
 /// thread, in the lane of their key.
 pub(crate) fn is_behind_this_body(header: &Header) -> bool {
-    header.operation().is_serial()
+    header.lane().is_some()
         && !header.state().load().resolved()
-        && with_present(|present| TokenView::of(present).shares_lane(&TokenView::of(header)))
+        && with_present(|present| TokenView::of(header).is_behind(&TokenView::of(present)))
             .unwrap_or(false)
 }
 

@@ -93,7 +93,7 @@ impl Held {
 
     /// Whether this token, which is waited for, cannot resolve before that body exits.
     fn needs(&self, body: &Self) -> bool {
-        self.is_open() && (self.0 == body.0 || self.view().shares_lane(&body.view()))
+        self.is_open() && (self.0 == body.0 || self.view().is_behind(&body.view()))
     }
 
     /// The limit that it needs a permit of, and has none yet.

@@ -37,8 +37,8 @@ pub struct Inbox {
     newest: AtomicPtr<Header>,
 }
 
-/// The mark of a closed inbox or lane: an address that no cell has.
-pub(crate) fn closed() -> *mut Header {
+/// The mark of a closed inbox: an address that no cell has.
+fn closed() -> *mut Header {
     ptr::without_provenance_mut(usize::MAX)
 }
 

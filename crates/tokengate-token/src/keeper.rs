@@ -26,6 +26,12 @@ pub trait Keeper: Send + Sync + 'static {
 
     /// Follows [`entered`](Self::entered).
     fn left(&self) {}
+
+    /// Whether the turn of a token with this bond has come in its lane.
+    fn has_turn(&self, bond: Bond) -> bool {
+        let _ = bond;
+        true
+    }
 }
 
 /// What a number stands for.
@@ -93,10 +99,7 @@ pub(crate) struct Visit(Arc<dyn Keeper>);
 impl Visit {
     /// Finds the scheduler with this number, if it lives.
     pub(crate) fn to(number: u16) -> Option<Self> {
-        let keeper = match read().get(usize::from(number))? {
-            Entry::Kept(keeper) => keeper.upgrade()?,
-            Entry::Free | Entry::Taken => return None,
-        };
+        let keeper = find(number)?;
         keeper.entered();
         Some(Self(keeper))
     }
@@ -117,6 +120,14 @@ impl Drop for Visit {
 impl fmt::Debug for Visit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Visit").finish_non_exhaustive()
+    }
+}
+
+/// The scheduler with this number, if it lives.
+pub(crate) fn find(number: u16) -> Option<Arc<dyn Keeper>> {
+    match read().get(usize::from(number))? {
+        Entry::Kept(keeper) => keeper.upgrade(),
+        Entry::Free | Entry::Taken => None,
     }
 }
 

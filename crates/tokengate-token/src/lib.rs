@@ -2,8 +2,8 @@
 //!
 //! [`create`] turns a closure or a future into two halves. The [`Token`] is awaited, blocked on,
 //! killed or dropped by whoever made the call; the [`Runnable`] is queued and run, or abandoned, by
-//! whatever executor there is. The crate has no threads, no clock and no queue but [`Inbox`] and
-//! [`LaneQueue`] to build some on.
+//! whatever executor there is. The crate has no threads, no clock and no queue but an [`Inbox`] to build
+//! some on.
 //!
 //! Use it alone to give an executor or thread pool of your own handles that resolve exactly once,
 //! under any async runtime or none; the example on [`Token`] is a whole executor. With pinned
@@ -11,7 +11,7 @@
 //!
 //! # Costs
 //!
-//! A token is one allocation of 112 bytes for bodies and results of up to 40, recycled by the
+//! A token is one allocation of 112 bytes for bodies and results of up to 32, recycled by the
 //! thread that frees it (at most 2 MiB a thread). Its life takes two atomic read-modify-writes if
 //! nobody waits: the start and the end.
 //!
@@ -36,7 +36,6 @@ mod inbox;
 mod join;
 mod keeper;
 mod killer;
-mod lane;
 mod list;
 mod memory;
 mod moment;
@@ -53,7 +52,7 @@ mod wait;
 mod weight;
 
 pub use body::{Async, Body, Fallible, FallibleAsync, IsResult, Plain, create};
-pub use bond::{Bond, Turn};
+pub use bond::Bond;
 pub use cell::Place;
 pub use companion::Companion;
 pub use context::{before_wait, cancelled, check, current, current_bond, in_body, set_before_wait};
@@ -69,7 +68,6 @@ pub use inbox::{Inbox, Posted};
 pub use join::{JoinAll, get_all, join_all};
 pub use keeper::{GateNumber, Keeper};
 pub use killer::{Killer, TokenLook};
-pub use lane::{Joined, LaneQueue};
 pub use list::RunnableList;
 pub use moment::set_clock;
 pub use operation::Operation;

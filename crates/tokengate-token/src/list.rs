@@ -1,6 +1,6 @@
 //! A list of runnables, linked through their cells.
 //!
-//! What inboxes, lanes and batches are made of. Keeps: a list owns its runnables, and the link of a
+//! What inboxes and batches are made of. Keeps: a list owns its runnables, and the link of a
 //! cell belongs to whoever owns its runnable. It allocates nothing.
 
 use std::fmt;

@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::mem::ManuallyDrop;
-use std::num::NonZeroU64;
+use std::num::{NonZeroU32, NonZeroU64};
 use std::ptr::NonNull;
 use std::sync::Arc;
 
@@ -75,7 +75,7 @@ impl Ran {
 pub struct Abandoned {
     /// What it ended as: its body and arguments are gone. None if its waiter has started it.
     pub outcome: Option<Outcome>,
-    /// What it was bound to, if it has exited by this. It holds its lane only if the turn says so.
+    /// What it was bound to, if it has exited by this.
     pub bond: Bond,
 }
 
@@ -356,23 +356,17 @@ impl Runnable {
         self.header().bond()
     }
 
+    /// The entry of the lane that it takes part in, if any.
+    #[inline]
+    pub fn lane(&self) -> Option<NonZeroU32> {
+        self.header().lane()
+    }
+
     /// Binds the token: once, and before anybody can end it through its handle or a [`Deadline`]. By then
     /// its [place](Self::set_place) names its gate.
     #[inline]
     pub fn set_bond(&self, bond: Bond) {
-        self.header().bond_word().set(bond);
-    }
-
-    /// Its lane has come to it, which waited there or has just joined: for the holder that passes on,
-    /// after all else that it does with the lane. From then on the lane is the token's.
-    ///
-    /// # Errors
-    ///
-    /// The token was ended while it waited: this is what is left of its bond, with the lane, for the
-    /// caller to give back. It is unbound then.
-    #[inline]
-    pub fn give_turn(&self) -> Result<(), Bond> {
-        self.header().bond_word().give_turn()
+        self.header().set_bond(bond);
     }
 
     /// The times that [`set_times`](Self::set_times) noted; none for a token with nothing rare.

@@ -102,7 +102,7 @@ impl TokenState {
             Some(Outcome::TimedOut) => Self::TimedOut,
             Some(Outcome::Rejected) => Self::Rejected,
             None if now.started() => Self::Executing,
-            None if header.bond_word().waits() => Self::Waiting,
+            None if header.is_behind_others() => Self::Waiting,
             None => match header.place() {
                 Place { aside: true, .. } => Self::Waiting,
                 Place {

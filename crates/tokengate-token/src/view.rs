@@ -31,15 +31,13 @@ impl TokenView {
         }
     }
 
-    /// Whether the two are different tokens of one lane: then only one of them can execute.
+    /// Whether it has a later turn in the same lane: then it cannot execute before the other has exited.
     ///
     /// Neither has exited: the entry of one that has may be another key's by now, so a token whose
     /// body returned is unbound, though it resolves later.
-    pub(crate) fn shares_lane(&self, other: &Self) -> bool {
-        self.id != other.id
-            && self.operation.is_serial()
-            && other.operation.is_serial()
-            && self.bond.entry.is_some()
+    pub(crate) fn is_behind(&self, other: &Self) -> bool {
+        let turns = self.bond.turn.zip(other.bond.turn);
+        turns.is_some_and(|(own, other)| other < own)
             && self.bond.entry == other.bond.entry
             && self.place.gate == other.place.gate
     }

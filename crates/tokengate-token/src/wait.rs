@@ -76,8 +76,8 @@ impl Wait<'_> {
         self.limit.is_some()
     }
 
-    /// Calls `f` with each token that could be run here and now: sync, not started, not
-    /// behind others in a lane, and not set aside.
+    /// Calls `f` with each token that could be run here and now: sync, not started, and
+    /// not set aside. Whether it is the turn of one that has a [turn](crate::Bond::turn), the scheduler knows.
     pub fn each_startable(&mut self, mut f: impl FnMut(Startable<'_>)) {
         self.awaited.each(&mut |cell| {
             #[expect(unsafe_code, reason = "reads through the cell pointer")]
@@ -87,7 +87,6 @@ impl Wait<'_> {
             if let Some(run) = header.vtable().run_here
                 && !now.started()
                 && !now.resolved()
-                && !header.bond_word().waits()
                 && !header.place().aside
             {
                 f(Startable { cell, header, run });

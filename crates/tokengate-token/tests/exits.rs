@@ -9,7 +9,7 @@ use std::time::Duration;
 use common::poll_with;
 use tokengate_token::{
     Bond, Deadlock, DeadlockCause, Home, NoHome, Operation, Plain, Runnable, Token, TokenError,
-    Turn, Wait, create, set_wait_hook,
+    Wait, create, set_wait_hook,
 };
 
 static SERIAL: Operation = Operation::new("test.serial").serial();
@@ -32,13 +32,13 @@ impl Home for NextRunsAtOnce {
 fn with_one_that_has_exited<R: Send + 'static>(
     wait: impl FnOnce(&mut Token<u32>) -> R + Send + 'static,
 ) -> R {
-    let bond = Bond {
+    let bond = |turn| Bond {
         entry: Some(1.try_into().unwrap()),
-        turn: Turn::Holds,
+        turn: Some(turn),
         ..Bond::NONE
     };
     let (mut first, runnable) = create(&SERIAL, Plain::new(|| 7));
-    runnable.set_bond(bond);
+    runnable.set_bond(bond(0));
     let first_id = first.id();
     let (second, next) = create(
         &SERIAL,
@@ -48,7 +48,7 @@ fn with_one_that_has_exited<R: Send + 'static>(
             result
         }),
     );
-    next.set_bond(bond);
+    next.set_bond(bond(1));
     let home: Arc<dyn Home> = Arc::new(NextRunsAtOnce(Mutex::new(Some(next))));
     let _ = runnable.run(&home);
     second.get().unwrap()

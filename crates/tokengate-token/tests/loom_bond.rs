@@ -1,16 +1,14 @@
 //! What a token is bound to is given back once, after its body, whoever ends it; under the model checker.
 //!
-//! Run by `cargo xtask loom`; see `loom_state.rs`. The tokens of each model are of one key, and go
-//! through its lane. What the holder of the lane alone may touch is a cell of the model, and so is
-//! each body: two holders at a time, or an exit that is not ordered after the end of the body, are
-//! reported as a race.
+//! Run by `cargo xtask loom`; see `loom_state.rs`. Each model has one bound token, whose body is a cell
+//! of the model: a bond that is given back without an order after the end of the body is reported as a
+//! race. What becomes of the turn in it is the scheduler's `loom_lanes.rs` and `loom_kills.rs`.
 
 #![cfg(tokengate_loom)]
 
 mod loom_common;
 
-use std::collections::VecDeque;
-use std::num::NonZeroU32;
+use std::num::{NonZeroU16, NonZeroU32};
 use std::sync::Arc;
 use std::sync::Mutex as StdMutex;
 use std::sync::atomic::AtomicUsize;
@@ -19,10 +17,19 @@ use std::sync::atomic::Ordering::SeqCst;
 use loom::cell::UnsafeCell;
 use loom::sync::Mutex;
 use loom::thread::{self, JoinHandle};
-use loom_common::{OP, nowhere};
+use loom_common::{Door, OP, block_on};
 use tokengate_token::{
-    Bond, Deadline, GateNumber, Home, Joined, Keeper, LaneQueue, Operation, Phase, Place, Plain,
-    Ran, RejectCause, Runnable, RunnableList, Token, TokenId, Turn, create,
+    Async, Bond, GateNumber, Home, Keeper, Operation, Phase, Place, Plain, Ran, RejectCause,
+    Retried, Retry, Runnable, Token, create,
+};
+
+static TWICE: Operation = Operation::new("loom.twice").with_retry(Retry::new(2));
+
+const BOND: Bond = Bond {
+    entry: NonZeroU32::new(3),
+    turn: Some(7),
+    chain: NonZeroU32::new(4),
+    limit: NonZeroU16::new(5),
 };
 
 /// What one thread at a time may touch, in an order that all agree upon; the model reports others.
@@ -44,24 +51,7 @@ impl Alone {
     }
 }
 
-/// A scheduler with one key, and a chain for each token.
-struct Gate {
-    number: GateNumber,
-    lane: LaneQueue,
-    /// Those that the holder has taken out of the lane.
-    backlog: StdMutex<RunnableList>,
-    holders: Arc<Alone>,
-    posted: Mutex<VecDeque<Runnable>>,
-    bodies: StdMutex<Vec<(TokenId, Arc<Body>)>>,
-    /// Tokens that are counted in the key, and in chains.
-    in_key: AtomicUsize,
-    in_chains: AtomicUsize,
-    /// Those whose exits the keeper is told of, less those who have left.
-    outsiders: AtomicUsize,
-    ran: StdMutex<Vec<TokenId>>,
-}
-
-/// What belongs to one token until it has exited.
+/// What belongs to the token until it has exited.
 #[derive(Default)]
 struct Body {
     content: Alone,
@@ -78,186 +68,99 @@ impl Drop for Argument {
 }
 
 impl Body {
-    /// To be called where it must be gone, by any who see to a part of its exit.
+    /// To be called where it must be gone.
     fn assert_gone(&self) {
         self.content.look();
         assert_eq!(self.drops.load(SeqCst), 1);
     }
 }
 
-/// A call that is not published yet.
-struct Call {
-    token: Token<()>,
-    runnable: Runnable,
+/// Who gave the bond back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum By {
+    Runner,
+    Owner,
+    Outsider,
+}
+
+/// A scheduler with one token.
+struct Gate {
+    number: GateNumber,
+    body: Arc<Body>,
+    given_back: StdMutex<Vec<By>>,
+    posted: Mutex<Vec<Runnable>>,
+    /// Those whose exits the keeper is told of, less those who have left.
+    outsiders: AtomicUsize,
 }
 
 impl Gate {
     fn shared() -> Arc<Self> {
         let gate = Arc::new(Self {
             number: GateNumber::take().unwrap(),
-            lane: LaneQueue::new(),
-            backlog: StdMutex::default(),
-            holders: Arc::default(),
+            body: Arc::default(),
+            given_back: StdMutex::default(),
             posted: Mutex::default(),
-            bodies: StdMutex::default(),
-            in_key: AtomicUsize::new(0),
-            in_chains: AtomicUsize::new(0),
             outsiders: AtomicUsize::new(0),
-            ran: StdMutex::default(),
         });
         let keeper = Arc::downgrade(&gate);
         gate.number.keep(keeper);
         gate
     }
 
-    /// Makes a call, and binds it.
-    fn call(self: &Arc<Self>) -> Call {
-        let body = Arc::<Body>::default();
-        // Nothing that would keep the scheduler alive.
-        let (argument, holders) = (Argument(body.clone()), self.holders.clone());
-        let run = move || {
-            holders.touch();
-            drop(argument);
-        };
-        let (token, runnable) = create(&OP, Plain::new(run));
-        let chain = {
-            let mut bodies = self.bodies.lock().unwrap();
-            bodies.push((token.id(), body));
-            NonZeroU32::new(bodies.len() as u32)
-        };
+    /// A gate with a call of a sync body.
+    fn with_call() -> (Arc<Self>, Token<()>, Runnable) {
+        let gate = Self::shared();
+        let argument = gate.argument();
+        let (token, runnable) = create(&OP, Plain::new(move || argument.0.content.touch()));
+        gate.bind(&runnable);
+        (gate, token, runnable)
+    }
+
+    /// Nothing that would keep the scheduler alive.
+    fn argument(&self) -> Argument {
+        Argument(self.body.clone())
+    }
+
+    fn bind(&self, runnable: &Runnable) {
         runnable.set_place(Place {
             gate: self.number.get(),
             domain: Some(0),
             ..Place::default()
         });
-        self.in_key.fetch_add(1, SeqCst);
-        self.in_chains.fetch_add(1, SeqCst);
-        runnable.set_bond(Bond {
-            entry: NonZeroU32::new(1),
-            chain,
-            turn: Turn::Waits,
-            limit: None,
-        });
-        Call { token, runnable }
+        runnable.set_bond(BOND);
     }
 
-    /// Joins the lane; posts it if that holds the lane.
-    fn join(&self, runnable: Runnable) {
-        match self.lane.join(runnable) {
-            Ok(Joined::Holds(runnable)) => {
-                if let Err(gone) = runnable.give_turn() {
-                    self.give_back(gone);
-                }
-                self.post(runnable);
-            }
-            Ok(Joined::Waits) => {}
-            Err(refused) => self.give_back(refused.reject(RejectCause::ShutDown).bond),
-        }
-    }
-
-    /// Calls of one thread, in order; the first one holds the lane and is posted.
-    fn calls<const N: usize>(self: &Arc<Self>) -> [Token<()>; N] {
-        [(); N].map(|()| {
-            let Call { token, runnable } = self.call();
-            self.join(runnable);
-            token
-        })
-    }
-
-    fn post(&self, runnable: Runnable) {
-        self.posted.lock().unwrap().push_back(runnable);
-    }
-
-    /// Runs what is posted until there is nothing.
-    fn work(self: &Arc<Self>) {
+    fn run(self: &Arc<Self>, runnable: Runnable) -> Ran {
         let home: Arc<dyn Home> = self.clone();
-        loop {
-            let next = self.posted.lock().unwrap().pop_front();
-            let Some(runnable) = next else { return };
-            let id = runnable.id();
-            if matches!(runnable.run(&home), Ran::Completed) {
-                self.ran.lock().unwrap().push(id);
-            }
+        runnable.run(&home)
+    }
+
+    fn give_back(&self, by: By, bond: Bond) {
+        assert_eq!(bond, BOND);
+        self.body.assert_gone();
+        self.given_back.lock().unwrap().push(by);
+    }
+
+    /// As the owner of a runnable that was given up.
+    fn give_back_if_any(&self, bond: Bond) {
+        if bond != Bond::NONE {
+            self.give_back(By::Owner, bond);
         }
     }
 
-    fn body(&self, of: &Runnable) -> Arc<Body> {
-        let bodies = self.bodies.lock().unwrap();
-        let found = bodies.iter().find(|(id, _)| *id == of.id());
-        found.expect("it is a call of this gate").1.clone()
-    }
-
-    /// For the holder.
-    fn pass(&self) -> Option<Runnable> {
-        loop {
-            self.holders.touch();
-            let kept = self.backlog.lock().unwrap().pop_front();
-            let next = kept.or_else(|| {
-                let mut list = self.lane.pass();
-                let next = list.pop_front();
-                if !list.is_empty() {
-                    self.holders.touch();
-                    *self.backlog.lock().unwrap() = list;
-                }
-                next
-            })?;
-            match next.give_turn() {
-                Ok(()) => return Some(next),
-                Err(gone) => {
-                    assert_eq!((gone.turn, gone.chain), (Turn::Holds, None));
-                    self.body(&next).assert_gone();
-                    assert!(next.bond().is_none());
-                    self.in_key.fetch_sub(1, SeqCst);
-                    // Its body is gone by now, and its chain was left before.
-                    assert!(matches!(next.run(&nowhere()), Ran::Tombstone(_)));
-                }
-            }
-        }
-    }
-
-    /// At an exit, whoever sees to it.
-    fn give_back(&self, bond: Bond) {
-        if let Some(chain) = bond.chain {
-            let (_, body) = self.bodies.lock().unwrap()[chain.get() as usize - 1].clone();
-            body.assert_gone();
-            self.in_chains.fetch_sub(1, SeqCst);
-        }
-        if bond.turn == Turn::Holds
-            && let Some(next) = self.pass()
-        {
-            self.post(next);
-        }
-        if bond.entry.is_some() {
-            self.in_key.fetch_sub(1, SeqCst);
-        }
-    }
-
-    /// Nothing is held any more, and no body is left.
-    fn assert_all_exited(&self) {
-        assert_eq!(self.in_key.load(SeqCst), 0);
-        assert_eq!(self.in_chains.load(SeqCst), 0);
+    /// The one who gave the bond back; all that saw to it have left.
+    fn exited_by(&self) -> By {
         assert_eq!(self.outsiders.load(SeqCst), 0);
-        assert!(self.lane.is_free());
-        let bodies = self.bodies.lock().unwrap();
-        bodies.iter().for_each(|(_, body)| body.assert_gone());
-    }
-
-    /// All have resolved; those that ran did so once and in this order, among them these that must.
-    fn assert_ran(&self, tokens: &[(&Token<()>, bool)]) {
-        let ran = self.ran.lock().unwrap();
-        let place = |token: &Token<()>| ran.iter().position(|&id| id == token.id());
-        let places = tokens.iter().filter_map(|(token, _)| place(token));
-        assert!(places.clone().is_sorted() && places.count() == ran.len());
-        for (token, must) in tokens {
-            assert!(token.is_finished() && (!must || place(token).is_some()));
-        }
+        let given_back = self.given_back.lock().unwrap();
+        assert_eq!(given_back.len(), 1, "{given_back:?}");
+        given_back[0]
     }
 }
 
 impl Drop for Gate {
     fn drop(&mut self) {
         if !std::thread::panicking() {
-            assert_eq!(self.in_key.load(SeqCst) + self.in_chains.load(SeqCst), 0);
+            self.exited_by();
         }
     }
 }
@@ -268,7 +171,8 @@ impl Keeper for Gate {
     }
 
     fn exited(&self, bond: Bond) {
-        self.give_back(bond);
+        assert_ne!(self.outsiders.load(SeqCst), 0);
+        self.give_back(By::Outsider, bond);
     }
 
     fn left(&self) {
@@ -277,176 +181,185 @@ impl Keeper for Gate {
 }
 
 impl Home for Gate {
-    fn post(&self, _: Runnable) {
-        unreachable!("nothing here is async");
+    fn post(&self, runnable: Runnable) {
+        self.posted.lock().unwrap().push(runnable);
     }
 
     fn exited(&self, _: &'static Operation, bond: Bond) {
-        self.give_back(bond);
+        self.give_back(By::Runner, bond);
     }
 }
 
-fn spawn<R: 'static>(
-    gate: &Arc<Gate>,
-    run: impl FnOnce(&Arc<Gate>) -> R + 'static,
-) -> JoinHandle<R> {
-    let gate = gate.clone();
-    thread::spawn(move || run(&gate))
-}
-
 /// Kills on a thread of its own; gives the token back, with whether that ended it.
-fn kill(token: Token<()>) -> JoinHandle<(Token<()>, bool)> {
+fn kill<T: 'static>(token: Token<T>) -> JoinHandle<(Token<T>, bool)> {
     thread::spawn(move || {
         let killed = token.kill("test");
         (token, killed)
     })
 }
 
-fn time_out(deadline: Deadline) -> JoinHandle<bool> {
-    thread::spawn(move || deadline.pass(Phase::Waiting))
-}
-
 #[test]
-fn a_kill_against_the_start_of_a_holder_passes_the_lane_on_once() {
+fn kills_against_the_start_give_back_once() {
     loom::model(|| {
-        let gate = Gate::shared();
-        let [first, second] = gate.calls();
-        let killer = kill(first);
-        gate.work();
-        let (first, killed) = killer.join().unwrap();
-        gate.work();
-        gate.assert_ran(&[(&first, !killed), (&second, true)]);
-        gate.assert_all_exited();
+        let (gate, token, runnable) = Gate::with_call();
+        let killer = token.killer();
+        let other = thread::spawn(move || killer.kill("too"));
+        let handle = kill(token);
+        let ran = gate.run(runnable);
+        let (token, killed) = handle.join().unwrap();
+        let killed_too = other.join().unwrap();
+        assert!(token.is_finished() && !(killed && killed_too));
+        // A body that was started is the runner's, though it may have been killed meanwhile.
+        let by = match ran {
+            Ran::Tombstone(_) => By::Outsider,
+            _ => By::Runner,
+        };
+        assert_eq!(gate.exited_by(), by);
+        assert!(by == By::Runner || killed || killed_too);
     });
 }
 
 #[test]
-fn a_kill_against_the_pass_that_gives_the_turn_loses_no_one_behind_it() {
+fn a_time_that_is_over_against_the_owner_of_the_runnable_gives_back_once() {
     loom::model(|| {
-        let gate = Gate::shared();
-        let [first, second, third] = gate.calls();
-        let killer = kill(second);
-        gate.work();
-        let (second, killed) = killer.join().unwrap();
-        gate.work();
-        gate.assert_ran(&[(&first, true), (&second, !killed), (&third, true)]);
-        gate.assert_all_exited();
-    });
-}
-
-#[test]
-fn kills_of_a_holder_and_of_the_one_behind_it_pass_on_to_the_third() {
-    loom::model(|| {
-        let gate = Gate::shared();
-        let [first, second, third] = gate.calls();
-        let killers = [first, second].map(kill);
-        let killed = killers.map(|killer| killer.join().unwrap());
-        assert!(killed.iter().all(|(_, killed)| *killed));
-        // Its turn has come, though no worker was there.
-        let posted = gate.posted.lock().unwrap();
-        let mut bound = posted.iter().filter(|runnable| !runnable.bond().is_none());
-        let holder = bound.next().unwrap();
-        assert_eq!((holder.id(), holder.bond().turn), (third.id(), Turn::Holds));
-        assert!(bound.next().is_none());
-        drop(posted);
-        assert_eq!(gate.in_key.load(SeqCst), 1);
-        gate.work();
-        gate.assert_ran(&[(&third, true)]);
-        gate.assert_all_exited();
-    });
-}
-
-#[test]
-fn two_kills_of_one_token_against_its_start_give_it_back_once() {
-    loom::model(|| {
-        let gate = Gate::shared();
-        let [first] = gate.calls();
-        let killer = first.killer();
-        let killers = [kill(first), thread_of(move || killer.kill("too"))];
-        let worker = spawn(&gate, Gate::work);
-        let [first, other] = killers.map(|killer| killer.join().unwrap());
-        worker.join().unwrap();
-        assert!(!(first.1 && other.1));
-        gate.assert_all_exited();
-    });
-}
-
-/// As [`kill`], without a token of its own.
-fn thread_of(kill: impl FnOnce() -> bool + 'static) -> JoinHandle<(Token<()>, bool)> {
-    thread::spawn(move || (create(&OP, Plain::new(|| ())).0, kill()))
-}
-
-#[test]
-fn a_kill_against_a_purge_of_the_lane_gives_all_back_without_a_turn() {
-    loom::model(|| {
-        let gate = Gate::shared();
-        let [first, second] = gate.calls();
-        let killer = kill(second);
-        let worker = spawn(&gate, Gate::work);
-        let mut purged = gate.lane.take();
-        while let Some(runnable) = purged.pop_front() {
-            gate.give_back(runnable.kill("purged").bond);
-        }
-        let (second, _) = killer.join().unwrap();
-        worker.join().unwrap();
-        gate.work();
-        assert!(first.is_finished() && second.is_finished());
-        gate.assert_all_exited();
-    });
-}
-
-#[test]
-fn a_time_that_is_over_while_the_call_joins_leaves_the_lane_to_others() {
-    loom::model(|| {
-        let gate = Gate::shared();
-        let Call { token, runnable } = gate.call();
-        let timer = time_out(runnable.deadline());
-        let caller = spawn(&gate, |gate| gate.calls::<1>());
-        gate.join(runnable);
+        let (gate, token, runnable) = Gate::with_call();
+        let deadline = runnable.deadline();
+        let timer = thread::spawn(move || deadline.pass(Phase::Waiting));
+        gate.give_back_if_any(runnable.reject(RejectCause::ShutDown).bond);
         let timed_out = timer.join().unwrap();
-        let [other] = caller.join().unwrap();
-        gate.work();
-        assert!(token.is_finished() && other.is_finished());
-        let ran = gate.ran.lock().unwrap();
-        assert_eq!(ran.contains(&token.id()), !timed_out);
-        assert!(ran.contains(&other.id()));
-        drop(ran);
-        gate.assert_all_exited();
+        assert!(token.is_finished());
+        let by = if timed_out { By::Outsider } else { By::Owner };
+        assert_eq!(gate.exited_by(), by);
     });
 }
 
 #[test]
-fn a_time_that_is_over_while_the_lane_is_refused_gives_all_back() {
+fn the_owner_of_a_runnable_reads_a_whole_bond_or_none() {
+    loom::model(|| {
+        let (gate, token, runnable) = Gate::with_call();
+        let killer = kill(token);
+        let lane = runnable.lane();
+        let bond = runnable.bond();
+        assert!(bond == BOND || bond == Bond::NONE, "{bond:?}");
+        // It is not bound again.
+        assert!(lane == BOND.entry || bond == Bond::NONE);
+        let ran = gate.run(runnable);
+        assert!(bond == BOND || matches!(ran, Ran::Tombstone(_)));
+        let _ = killer.join().unwrap();
+    });
+}
+
+#[test]
+fn a_token_that_is_seen_to_have_returned_has_given_back() {
+    loom::model(|| {
+        let (gate, token, runnable) = Gate::with_call();
+        let runner = {
+            let gate = gate.clone();
+            thread::spawn(move || gate.run(runnable))
+        };
+        block_on(token).unwrap();
+        assert_eq!(gate.exited_by(), By::Runner);
+        gate.body.assert_gone();
+        assert!(matches!(runner.join().unwrap(), Ran::Completed));
+    });
+}
+
+#[test]
+fn a_kill_of_a_suspended_body_against_its_wake_up_gives_back_once() {
+    loom::model(|| {
+        let (gate, door) = (Gate::shared(), Door::shared());
+        let (argument, wait) = (gate.argument(), door.wait());
+        let body = async move {
+            wait.await;
+            argument.0.content.touch();
+        };
+        let (token, runnable) = create(&OP, Async::new(body));
+        gate.bind(&runnable);
+        assert!(matches!(gate.run(runnable), Ran::Suspended));
+        let killer = kill(token);
+        door.open();
+        let woken = gate.posted.lock().unwrap().pop();
+        woken.into_iter().for_each(|it| drop(gate.run(it)));
+        let (token, _) = killer.join().unwrap();
+        // The killer has posted it, if the wake-up has not.
+        let killed = gate.posted.lock().unwrap().pop();
+        killed.into_iter().for_each(|it| drop(gate.run(it)));
+        assert!(token.is_finished());
+        assert_eq!(gate.exited_by(), By::Runner);
+    });
+}
+
+#[test]
+fn a_kill_of_a_woken_body_against_the_owner_of_its_runnable_gives_back_once() {
+    loom::model(|| {
+        let (gate, door) = (Gate::shared(), Door::shared());
+        let (argument, wait) = (gate.argument(), door.wait());
+        let body = async move {
+            wait.await;
+            argument.0.content.touch();
+        };
+        let (token, runnable) = create(&OP, Async::new(body));
+        gate.bind(&runnable);
+        assert!(matches!(gate.run(runnable), Ran::Suspended));
+        door.open();
+        let killer = kill(token);
+        let woken = gate.posted.lock().unwrap().pop().unwrap();
+        gate.give_back_if_any(woken.kill("its gate ends").bond);
+        let (token, _) = killer.join().unwrap();
+        assert!(token.is_finished());
+        assert_eq!(gate.exited_by(), By::Owner);
+    });
+}
+
+#[test]
+fn a_kill_before_during_or_between_attempts_gives_back_once() {
     loom::model(|| {
         let gate = Gate::shared();
-        let Call { token, runnable } = gate.call();
-        let timer = time_out(runnable.deadline());
-        assert!(gate.lane.close().is_empty());
-        gate.join(runnable);
-        timer.join().unwrap();
-        assert!(token.is_finished());
-        assert_eq!(gate.in_key.load(SeqCst) + gate.in_chains.load(SeqCst), 0);
-        gate.bodies.lock().unwrap()[0].1.assert_gone();
+        let argument = gate.argument();
+        let body = Retried::fallible(move |attempt| {
+            argument.0.content.touch();
+            if attempt.is_last() { Ok(()) } else { Err(()) }
+        });
+        let (token, runnable) = create(&TWICE, body);
+        gate.bind(&runnable);
+        let killer = {
+            let killer = token.killer();
+            thread::spawn(move || killer.kill("test"))
+        };
+        let mut next = Some(runnable);
+        let mut is_tombstone = false;
+        while let Some(runnable) = next.take() {
+            match gate.run(runnable) {
+                Ran::Retry(again) => next = Some(again),
+                ran => is_tombstone = matches!(ran, Ran::Tombstone(_)),
+            }
+        }
+        let killed = killer.join().unwrap();
+        assert!(token.is_finished() && (killed || !is_tombstone));
+        let by = if is_tombstone {
+            By::Outsider
+        } else {
+            By::Runner
+        };
+        assert_eq!(gate.exited_by(), by);
     });
 }
 
 #[test]
 fn a_kill_against_the_end_of_the_scheduler_finds_it_or_nothing_to_do() {
     loom::model(|| {
-        let gate = Gate::shared();
-        let [token] = gate.calls();
+        let (gate, token, runnable) = Gate::with_call();
         let killer = kill(token);
-        let runnable = gate.posted.lock().unwrap().pop_front().unwrap();
         // As whoever takes it out of a queue; it lets the model put the look of the killer after it.
         runnable.set_place(runnable.place());
         let bond = runnable.kill("its gate ends").bond;
-        gate.give_back(bond);
-        // The last one to hold it sees that nothing is held: perhaps the killer.
+        gate.give_back_if_any(bond);
+        // The last one to hold it sees that it was given back: perhaps the killer.
         drop(gate);
         // It may have the number before the killer has seen to the exit.
-        let next = Gate::shared();
+        let (next, _token, other) = Gate::with_call();
         let (_, killed) = killer.join().unwrap();
-        assert_eq!(killed, bond.is_none());
-        next.assert_all_exited();
+        assert_eq!(killed, bond == Bond::NONE);
+        next.give_back_if_any(other.kill("test").bond);
     });
 }

@@ -13,7 +13,7 @@
 //! | `tokengate_tokens_waiting`, `_executing`, `_suspended`, `_zombies` | gauge | gate, operation | of those in flight |
 //! | `tokengate_domain_tokens_in_flight` | gauge | gate, domain | by domain, counted from 1 |
 //! | `tokengate_occupancy`, `tokengate_cpu_parallelism` | gauge | gate | since the report before |
-//! | `tokengate_paused`, `tokengate_pins`, `tokengate_lanes`, `tokengate_chains`, `tokengate_old_waits` | gauge | gate | as in [`Stats`] |
+//! | `tokengate_paused`, `tokengate_pins`, `tokengate_waiting_in_lanes`, `tokengate_chains`, `tokengate_old_waits` | gauge | gate | as in [`Stats`] |
 //! | `tokengate_wait_seconds`, `tokengate_run_seconds` | histogram | gate, operation | of timed tokens: a sample, unless every one is timed |
 //!
 //! ```
@@ -124,7 +124,7 @@ pub fn report(stats: &Stats, before: Option<&Stats>, gate: &str) {
     counter!("tokengate_unparks_total", of_gate()).absolute(stats.unparks());
     gauge!("tokengate_paused", of_gate()).set(stats.paused() as f64);
     gauge!("tokengate_pins", of_gate()).set(stats.pins() as f64);
-    gauge!("tokengate_lanes", of_gate()).set(stats.lanes() as f64);
+    gauge!("tokengate_waiting_in_lanes", of_gate()).set(stats.waiting_in_lanes() as f64);
     gauge!("tokengate_chains", of_gate()).set(stats.chains() as f64);
     gauge!("tokengate_old_waits", of_gate()).set(stats.old_waits().len() as f64);
     let lately = before.map(|before| stats.since(before));

@@ -7,13 +7,14 @@
 mod common;
 
 use std::sync::{Arc, Mutex, mpsc};
+use std::thread;
 use std::time::Duration;
 
 use common::stop::{ended, hold_until_the_stop, killed, rejected};
 use common::{
-    Census, HANG, Held, Member, elsewhere, outcome, small_gate, value, wait_until, wide_gate,
+    Census, HANG, Held, Latch, Member, elsewhere, outcome, small_gate, value, wait_until, wide_gate,
 };
-use tokengate::{Gate, ShutdownReport, Token, get_all};
+use tokengate::{Call, Gate, Key, Operation, ShutdownReport, Token, get_all};
 
 /// What is outstanding when the gate ends.
 struct Outstanding {
@@ -244,4 +245,34 @@ fn a_shutdown_ends_when_its_time_is_over() {
     let (held, ending) = shutting_down(small_gate());
     held.release();
     assert!(elsewhere(|| ending.join().unwrap()).drained);
+}
+
+#[test]
+fn a_shutdown_that_purges_a_lane_behind_an_open_batch_has_not_drained() {
+    static SERIAL: Operation = Operation::new("test.serial").serial();
+    let serial = || Call::new(&SERIAL).with_key(Key::of("test", &1));
+    let gate = small_gate();
+    let handle = gate.handle();
+    let (called, publish) = (Latch::new(), Latch::new());
+    let batch = {
+        let (handle, called, publish) = (handle.clone(), called.clone(), publish.clone());
+        thread::spawn(move || {
+            handle.batch(|| {
+                let first = handle.spawn(serial(), || ());
+                called.open();
+                publish.wait();
+                first
+            })
+        })
+    };
+    called.wait();
+    let behind = handle.spawn(serial(), || ());
+    wait_until("it waits in its lane", || {
+        handle.stats().waiting_in_lanes() == 1
+    });
+    let report = elsewhere(move || gate.shutdown(HANG));
+    assert_eq!((report.drained, report.purged), (false, 1));
+    assert!(killed(&outcome(behind)));
+    publish.open();
+    assert!(rejected(&outcome(batch.join().unwrap())));
 }

@@ -102,6 +102,9 @@ impl OnWorker {
         if view.operation.is_blocking() {
             return;
         }
+        if !self.domain.anchors.has_turn(view.bond) {
+            return;
+        }
         if self.present.is_controlled() && self.shared.control.holds_back(&view) {
             return;
         }

@@ -136,12 +136,14 @@ impl OnWorker {
 #[cfg(test)]
 mod tests {
     use std::future::{pending, ready};
+    use std::sync::Mutex;
     use std::time::Instant;
 
     use super::*;
     use crate::config::Config;
     use crate::scheduler::Scheduler;
-    use crate::{Operation, Token, TokenError, get_all};
+    use crate::shared::lock;
+    use crate::{Handle, Key, Operation, Token, TokenError, get_all};
 
     static OP: Operation = Operation::new("test.limits");
     const HANG: Duration = Duration::from_secs(60);
@@ -224,6 +226,37 @@ mod tests {
         assert!(shared.alarms.has_ended());
         assert!(shared.alarms.take_thread().is_none());
         assert_eq!(shared.alarms.start(&shared), Err(RejectCause::ShutDown));
+    }
+
+    #[test]
+    fn a_call_without_a_timer_is_rejected_alone() {
+        static SERIAL: Operation = Operation::new("test.limits.serial").serial();
+        let call = Call::new(&SERIAL).with_key(Key::of("test", &1));
+        let (sender, receiver) = std::sync::mpsc::channel::<Handle>();
+        let behind = Arc::<Mutex<Option<Token<u32>>>>::default();
+        let mut config = Config::default();
+        config.hooks.companion = {
+            let (receiver, behind) = (Mutex::new(receiver), behind.clone());
+            Some(Arc::new(move |_, _| {
+                // Between the turn of the first call and its end another one comes to the lane.
+                let handle = lock(&receiver).try_recv().ok()?;
+                *lock(&behind) = Some(handle.spawn(call, || 7));
+                let start = Instant::now();
+                while handle.shared.anchors.waiting_in_lanes() == 0 {
+                    assert!(start.elapsed() < HANG, "it comes to its lane");
+                    std::thread::yield_now();
+                }
+                None
+            }))
+        };
+        let scheduler = Scheduler::start(config).expect("a scheduler starts");
+        let handle = scheduler.handle();
+        handle.shared.alarms.close();
+        sender.send(handle.clone()).expect("it is received");
+        let rejected = handle.spawn(call.with_ttl(LONG), || 1);
+        assert!(matches!(rejected.get(), Err(TokenError::Rejected(_))));
+        let behind = lock(&behind).take().expect("it was called");
+        assert_eq!(behind.get().expect("it runs"), 7);
     }
 
     #[test]

@@ -38,8 +38,8 @@ mod modelled {
             changed
         }
 
-        fn is_empty(&self) -> bool {
-            self.len.load(Relaxed) == 0
+        fn len(&self) -> usize {
+            self.len.load(Relaxed)
         }
     }
 
@@ -73,18 +73,22 @@ mod modelled {
             self.0.change(VecDeque::pop_front)
         }
 
+        pub(crate) fn len(&self) -> usize {
+            self.0.len()
+        }
+
         pub(crate) fn is_empty(&self) -> bool {
-            self.0.is_empty()
+            self.0.len() == 0
         }
     }
 
     impl Stealer {
         pub(crate) fn len(&self) -> usize {
-            self.0.len.load(Relaxed)
+            self.0.len()
         }
 
         pub(crate) fn is_empty(&self) -> bool {
-            self.0.is_empty()
+            self.0.len() == 0
         }
 
         pub(crate) fn steal(&self) -> Steal {

@@ -1,16 +1,30 @@
 //! A worker's own queue: what it took from a mailbox, and the children of its bodies.
 //!
 //! First in, first out, over a crossbeam deque that siblings and spares steal from. Its stealer is
-//! given to the domain and to nobody else. It knows no mailbox.
+//! given to the domain and to nobody else. It knows no mailbox. It keeps in mind whether all of it is
+//! of one lane.
 
 mod deque;
+
+use std::cell::Cell;
+use std::num::NonZeroU32;
 
 use tokengate_token::Runnable;
 
 use deque::{Deque, Steal};
 
 /// The owner's end.
-pub(crate) struct LocalQueue(Deque);
+pub(crate) struct LocalQueue {
+    deque: Deque,
+    latest: Cell<Latest>,
+}
+
+/// What was pushed last: so many of one lane, or of none, in a row.
+#[derive(Clone, Copy, Default)]
+struct Latest {
+    lane: Option<NonZeroU32>,
+    count: usize,
+}
 
 /// A sibling's end.
 pub(crate) struct Stealer(deque::Stealer);
@@ -20,26 +34,46 @@ impl LocalQueue {
     pub(crate) fn new() -> (Self, Stealer) {
         let deque = Deque::new_fifo();
         let stealer = Stealer(deque.stealer());
-        (Self(deque), stealer)
+        let queue = Self {
+            deque,
+            latest: Cell::default(),
+        };
+        (queue, stealer)
     }
 
     #[inline]
     pub(crate) fn push(&self, runnable: Runnable) {
-        self.0.push(runnable);
+        let mut latest = self.latest.get();
+        let lane = runnable.lane();
+        if lane != latest.lane {
+            latest = Latest { lane, count: 0 };
+        }
+        latest.count += 1;
+        self.latest.set(latest);
+        self.deque.push(runnable);
     }
 
     #[inline]
     pub(crate) fn pop(&self) -> Option<Runnable> {
-        self.0.pop()
+        self.deque.pop()
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.deque.is_empty()
+    }
+
+    /// Whether all that is in it is of this lane.
+    pub(crate) fn is_all_of(&self, lane: NonZeroU32) -> bool {
+        let latest = self.latest.get();
+        let left = self.deque.len();
+        left == 0 || latest.lane == Some(lane) && latest.count >= left
     }
 
     /// Steals about half of a sibling's queue, and gives the first of it.
     pub(crate) fn steal_from(&self, sibling: &Stealer) -> Option<Runnable> {
-        until_settled(|| sibling.0.steal_batch_and_pop(&self.0))
+        // What comes from there is not looked at.
+        self.latest.take();
+        until_settled(|| sibling.0.steal_batch_and_pop(&self.deque))
     }
 }
 
@@ -71,7 +105,7 @@ fn until_settled(mut steal: impl FnMut() -> Steal) -> Option<Runnable> {
 
 #[cfg(all(test, not(tokengate_loom)))]
 mod tests {
-    use tokengate_token::{Operation, Plain, TokenId, create};
+    use tokengate_token::{Bond, Operation, Plain, TokenId, create};
 
     use super::*;
 
@@ -111,6 +145,59 @@ mod tests {
         assert_eq!(stolen.len(), 10);
         assert_eq!([stolen, left].concat(), ids);
         assert!(stealer.is_empty());
+    }
+
+    /// Pushes a token of this lane, or of none.
+    fn push(queue: &LocalQueue, lane: u32) {
+        let (token, runnable) = create(&OP, Plain::new(|| ()));
+        token.detach();
+        let entry = NonZeroU32::new(lane);
+        runnable.set_bond(Bond {
+            entry,
+            turn: entry.map(|_| 0),
+            ..Bond::NONE
+        });
+        queue.push(runnable);
+    }
+
+    #[test]
+    fn it_knows_whether_all_of_it_is_of_one_lane() {
+        let (queue, _) = LocalQueue::new();
+        let [one, two] = [1, 2].map(|lane| NonZeroU32::new(lane).unwrap());
+        let is_all_of = || (queue.is_all_of(one), queue.is_all_of(two));
+        assert_eq!(is_all_of(), (true, true), "it is empty");
+        push(&queue, 0);
+        assert_eq!(is_all_of(), (false, false));
+        (0..3).for_each(|_| push(&queue, 1));
+        assert_eq!(is_all_of(), (false, false), "one of no lane is before them");
+        drop(queue.pop());
+        assert_eq!(is_all_of(), (true, false));
+        push(&queue, 2);
+        assert_eq!(is_all_of(), (false, false));
+        (0..3).for_each(|_| drop(queue.pop()));
+        assert_eq!(is_all_of(), (false, true));
+        push(&queue, 0);
+        push(&queue, 2);
+        drop(queue.pop());
+        assert_eq!(is_all_of(), (false, false));
+        drop(queue.pop());
+        assert_eq!(is_all_of(), (false, true));
+    }
+
+    #[test]
+    fn what_was_stolen_is_of_no_lane_that_it_knows() {
+        let ((queue, stealer), (thief, _)) = (LocalQueue::new(), LocalQueue::new());
+        let lane = NonZeroU32::new(1).unwrap();
+        push(&thief, 1);
+        (0..8).for_each(|_| push(&queue, 0));
+        assert!(thief.is_all_of(lane));
+        let first = thief.steal_from(&stealer);
+        assert!(first.is_some() && !thief.is_all_of(lane));
+        push(&thief, 1);
+        while !thief.is_all_of(lane) {
+            drop(thief.pop().expect("the last one is of the lane"));
+        }
+        assert!(!thief.is_empty());
     }
 
     #[test]

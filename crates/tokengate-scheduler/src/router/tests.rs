@@ -16,8 +16,12 @@ use crate::topology::{Domains, Machine, WeightRanges};
 
 static OP: Operation = Operation::new("test.operation");
 
-fn anchors() -> Arc<Anchors> {
-    Arc::new(Anchors::new(StickyRegistry::new(), Permits::new(0)))
+fn anchors(domains: usize) -> Arc<Anchors> {
+    Arc::new(Anchors::new(
+        StickyRegistry::new(),
+        Permits::new(0),
+        domains,
+    ))
 }
 
 /// A router with domains of one core and one worker each, which nobody runs.
@@ -36,7 +40,7 @@ impl Cores {
                 1,
                 1,
                 0,
-                anchors(),
+                anchors(count),
                 Arc::default(),
                 Arc::default(),
             );
@@ -307,7 +311,7 @@ fn batches_find_the_core_that_was_routed_to() {
                 3,
                 3,
                 0,
-                anchors(),
+                anchors(2),
                 Arc::default(),
                 Arc::<Hooks>::default(),
             )
@@ -327,22 +331,54 @@ fn batches_find_the_core_that_was_routed_to() {
 }
 
 #[test]
-fn a_key_stays_where_it_was_if_others_wait_there_and_not_clearly_more_than_elsewhere() {
+fn a_key_stays_unless_another_core_has_a_clearly_shorter_queue_or_nothing_to_do() {
     let cores = shared(2);
     let at = |domain| Position::new(domain, 0, domain);
+    // In eight calls in a row it is compared with each core.
     let keeps = |domain, keys| {
-        cores
-            .router
-            .keeps(Weight::Medium, at(domain), keys, &cores.domains)
+        let rotation = Rotation::new();
+        let keeps = || {
+            let router = &cores.router;
+            router.keeps(Weight::Medium, at(domain), keys, &rotation, &cores.domains)
+        };
+        [(); 8].map(|()| keeps()) == [true; 8]
     };
-    assert!(!keeps(0, 1_000), "nothing is queued there");
-    cores.post(0, 1);
-    assert!(keeps(0, 1_000) && !keeps(1, 1_000));
+    assert!(keeps(0, 1_000) && keeps(1, 1_000));
     assert!(!keeps(0, 2 * MANY_KEYS), "they are few");
-    cores.post(0, CLEARLY_LONGER - 1);
+    cores.while_idle(1, || {
+        assert!(!keeps(0, 1_000), "the other one has nothing to do");
+        assert!(keeps(1, 1_000));
+    });
+    cores.while_all_idle(0, || assert!(keeps(0, 1_000) && keeps(1, 1_000)));
+    cores.post(0, CLEARLY_LONGER);
     assert!(keeps(0, 1_000));
-    cores.post(0, 1);
+    cores.post(0, 16);
     assert!(!keeps(0, 1_000), "its queue is long");
+    assert!(keeps(1, 1_000));
+}
+
+#[test]
+fn a_new_key_goes_where_nothing_is_to_do() {
+    let cores = shared(2);
+    let rotation = Rotation::new();
+    let routes = |deferred: [usize; 2]| {
+        let deferred = |core: Position| deferred[core.flat_index()];
+        let route = |_| {
+            let router = &cores.router;
+            router.route_key(Weight::Medium, &rotation, &cores.domains, deferred)
+        };
+        let routes: HashSet<_> = (0..10).map(route).map(|core| core.domain).collect();
+        routes
+    };
+    assert_eq!(routes([0, 0]), HashSet::from([0, 1]));
+    cores.while_idle(1, || {
+        assert_eq!(routes([0, 0]), HashSet::from([1]));
+        assert_eq!(routes([0, 1]), HashSet::from([0, 1]), "it will have to do");
+    });
+    cores.while_all_idle(0, || {
+        assert_eq!(routes([0, 0]), HashSet::from([0, 1]));
+        assert_eq!(routes([1, 0]), HashSet::from([1]));
+    });
 }
 
 #[test]
@@ -352,12 +388,18 @@ fn a_key_that_is_free_does_not_stay_outside_of_the_range_of_its_weight() {
     for (weight, first) in [(Weight::Heavy, 0), (Weight::Medium, 1), (Weight::Light, 2)] {
         for domain in 0..4 {
             let at = Position::new(domain, 0, domain);
-            let keeps = cores.router.keeps(weight, at, 1_000, &cores.domains);
+            let keeps = cores
+                .router
+                .keeps(weight, at, 1_000, &Rotation::new(), &cores.domains);
             assert_eq!(keeps, domain >= first, "{weight} in {domain}");
         }
     }
     // Where there is no choice it stays, however few keys there are.
     let only = Position::new(0, 0, 0);
     let cores = shared(1);
-    assert!(cores.router.keeps(Weight::Light, only, 1, &cores.domains));
+    assert!(
+        cores
+            .router
+            .keeps(Weight::Light, only, 1, &Rotation::new(), &cores.domains)
+    );
 }

@@ -88,9 +88,9 @@ impl Stats {
         }
         writeln!(
             f,
-            "{} keys pinned, {} lanes held, {} chains; {} parks, {} unparks",
+            "{} keys pinned, {} tokens waiting in lanes, {} chains; {} parks, {} unparks",
             self.pins(),
-            self.lanes(),
+            self.waiting_in_lanes(),
             self.chains(),
             self.parks(),
             self.unparks(),

@@ -31,7 +31,7 @@ pub struct Stats {
     limits: Vec<LimitState>,
     paused: usize,
     pins: usize,
-    lanes: usize,
+    waiting_in_lanes: usize,
     chains: usize,
     undeclared: BTreeMap<&'static str, u64>,
     parks: u64,
@@ -65,10 +65,6 @@ impl Stats {
     fn of(gate: &Shared) -> Self {
         let taken = Instant::now();
         let anchors = &gate.anchors;
-        let mut lanes = 0;
-        anchors
-            .keys
-            .each_value(|lane| lanes += usize::from(lane.is_held()));
         let unparks = gate
             .domains
             .iter()
@@ -84,7 +80,7 @@ impl Stats {
             limits: anchors.permits.states(),
             paused: gate.control.pauses.len(),
             pins: anchors.keys.pinned(),
-            lanes,
+            waiting_in_lanes: anchors.waiting_in_lanes(),
             chains: anchors.chains.snapshot().len(),
             undeclared: anchors.chains.undeclared(),
             parks: members.iter().map(|member| member.parks()).sum(),
@@ -261,9 +257,9 @@ impl Stats {
         self.pins
     }
 
-    /// How many lanes of serial keys are held by a token.
-    pub fn lanes(&self) -> usize {
-        self.lanes
+    /// How many tokens wait behind others in lanes of serial keys: those that workers came upon.
+    pub fn waiting_in_lanes(&self) -> usize {
+        self.waiting_in_lanes
     }
 
     /// How many chains live.

@@ -13,7 +13,7 @@ use crate::keeper::Visit;
 use crate::moment;
 use crate::runnable::{Abandoned, Runnable};
 use crate::state::{Kill, Outcome, State};
-use crate::{Phase, TokenView};
+use crate::{Bond, Phase, TokenView};
 
 /// What came of a claim. If it won the clean-up is to be done, at the latest when this is dropped.
 #[must_use]
@@ -163,7 +163,7 @@ impl Drop for Claim {
                 // SAFETY: nobody can start it any more, so the body is ours.
                 unsafe { (header.vtable.drop_body)(self.cell) };
                 if let Some(keeper) = &self.visit {
-                    keeper.exited(header.bond.leave());
+                    keeper.exited(header.bond.take());
                 }
                 tell_who_waits(header);
             }
@@ -202,7 +202,7 @@ fn tell_who_waits(header: &Header) {
 ///
 /// # Safety
 ///
-/// The caller owns the runnable half, which is in no lane any more, and gives it up.
+/// The caller owns the runnable half, and gives it up.
 #[expect(unsafe_code, reason = "owns the runnable half of a cell")]
 pub(crate) unsafe fn abandon(cell: NonNull<Header>, ending: Ending) -> Abandoned {
     // SAFETY: alive until the half lets go.
@@ -223,10 +223,11 @@ pub(crate) unsafe fn abandon(cell: NonNull<Header>, ending: Ending) -> Abandoned
     let is_ours = claim.is_won();
     // The body goes before the bond does.
     drop(claim);
+    // Else it is taken by whoever has claimed the start or the end.
     let bond = if is_ours {
         header.bond.take()
     } else {
-        header.bond.unlink()
+        Bond::NONE
     };
     let outcome = (!header.state.load().started()).then(|| header.ended_as());
     // SAFETY: the half is given up; the body is gone, or its claimer's.

@@ -16,13 +16,14 @@ use std::any::Any;
 use std::future::Future;
 use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
+use std::num::NonZeroU32;
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
 use std::task::Waker;
 
 use crate::bond::BondWord;
 use crate::extras::Extras;
-use crate::keeper::Visit;
+use crate::keeper::{self, Visit};
 use crate::memory::Block;
 use crate::present::Present;
 use crate::runnable::{Home, Ran};
@@ -34,7 +35,7 @@ use crate::{Bond, Operation, TokenId, contain};
 use handle::Handle;
 use task::Task;
 
-/// The part of a cell that does not depend on its types: 72 bytes.
+/// The part of a cell that does not depend on its types: 80 bytes.
 #[repr(C, align(8))]
 pub(crate) struct Header {
     state: State,
@@ -45,7 +46,7 @@ pub(crate) struct Header {
     vtable: &'static VTable,
     id: TokenId,
     operation: &'static Operation,
-    /// See [`BondWord`], and "The bond" in `STATE.md` for who changes it; read by anybody.
+    /// See "The bond" in `STATE.md` for who changes it; read by anybody.
     bond: BondWord,
     /// Null, or a leaked box; set at most once, freed with the cell.
     extras: AtomicPtr<Extras>,
@@ -228,8 +229,14 @@ impl Header {
         self.bond.load()
     }
 
-    pub(crate) fn bond_word(&self) -> &BondWord {
-        &self.bond
+    #[inline]
+    pub(crate) fn lane(&self) -> Option<NonZeroU32> {
+        self.bond.lane()
+    }
+
+    #[inline]
+    pub(crate) fn set_bond(&self, bond: Bond) {
+        self.bond.set(bond);
     }
 
     /// Tells the home, if the token is bound, that it has exited: its body and arguments are gone.
@@ -255,6 +262,18 @@ impl Header {
             return None;
         }
         Visit::to(self.place().gate)
+    }
+
+    /// Whether it has not started, and is behind others in its lane.
+    pub(crate) fn is_behind_others(&self) -> bool {
+        let bond = self.bond();
+        if bond.turn.is_none() {
+            return false;
+        }
+        let keeper = keeper::find(self.place().gate);
+        // After that, as in `visit_keeper`: then the keeper is its own, and knows the bond.
+        let now = self.state.load();
+        !now.started() && !now.resolved() && keeper.is_some_and(|keeper| !keeper.has_turn(bond))
     }
 
     /// The link of the list that the runnable is in; only for the runnable's owner.
