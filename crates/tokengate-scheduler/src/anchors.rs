@@ -45,11 +45,9 @@ impl Anchors {
         runnable: Runnable,
         refused: impl FnOnce(&Runnable) -> bool,
     ) -> Option<Runnable> {
-        let bond = runnable.bond();
-        let (Some(entry), Some(turn)) = (bond.entry, bond.turn) else {
+        let Some((lane, turn)) = self.lane(runnable.bond()) else {
             return Some(runnable);
         };
-        let lane = self.keys.value(EntryId::from_number(entry));
         if lane.has_come(turn) {
             return Some(runnable);
         }
@@ -59,12 +57,15 @@ impl Anchors {
     /// Whether it is the turn of a token that has not started, as far as its bond says.
     #[inline]
     pub(crate) fn has_turn(&self, bond: Bond) -> bool {
-        match (bond.entry, bond.turn) {
-            (Some(entry), Some(turn)) => {
-                self.keys.value(EntryId::from_number(entry)).has_come(turn)
-            }
-            _ => true,
-        }
+        self.lane(bond)
+            .is_none_or(|(lane, turn)| lane.has_come(turn))
+    }
+
+    /// The lane that a token takes part in, and its turn there.
+    #[inline]
+    fn lane(&self, bond: Bond) -> Option<(&Lane, u64)> {
+        let (entry, turn) = (bond.entry?, bond.turn?);
+        Some((self.keys.value(EntryId::from_number(entry)), turn))
     }
 
     /// Gives back key, lane and chain of a token that has exited.
@@ -111,10 +112,9 @@ impl Anchors {
             let held = self.permits.held_by(&runnable);
             let bond = self.give_up(runnable, &end);
             let over = self.exit(bond);
+            // Its runnable was in hand, so it does not wait in the lane.
+            debug_assert!(over.tombstone.is_none());
             next.extend(over.next);
-            over.tombstone.into_iter().for_each(|tombstone| {
-                self.give_up(tombstone, |tombstone| tombstone.kill(""));
-            });
             next.extend(
                 held.into_iter()
                     .flat_map(|limit| self.permits.release(limit)),

@@ -414,9 +414,8 @@ impl Home for Domain {
         // It has started: so it held a permit.
         bond.limit.into_iter().for_each(|limit| self.release(limit));
         let over = self.anchors.exit(bond);
-        over.tombstone
-            .into_iter()
-            .for_each(|it| Home::post(self, it));
+        // Its runnable was in hand, or it was its turn, and so its runnable does not wait.
+        debug_assert!(over.tombstone.is_none());
         over.next.into_iter().for_each(|it| self.hand_on(it));
     }
 
