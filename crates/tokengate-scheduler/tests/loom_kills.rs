@@ -90,7 +90,7 @@ fn kills_of_a_holder_and_of_the_one_behind_it_let_the_third_go_on() {
 }
 
 #[test]
-fn a_kill_far_behind_the_holder_against_ends_is_passed_over_in_its_turn() {
+fn a_kill_far_behind_the_holder_against_ends_holds_nobody_up_in_its_turn() {
     loom::model(|| {
         let (line, [first, second, third, fourth]) = Line::with();
         let others = [

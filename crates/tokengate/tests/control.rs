@@ -99,7 +99,7 @@ fn executing_bodies_see_it_and_suspended_ones_are_dropped() {
 }
 
 #[test]
-fn a_lane_is_passed_over_those_that_were_killed_in_it() {
+fn a_lane_goes_on_beyond_those_that_were_killed_in_it() {
     let gate = small_gate();
     let held = Held::new(&gate.handle(), serial(1));
     let doomed: Vec<_> = (0..100).map(|_| gate.spawn(serial(1), || ())).collect();

@@ -187,7 +187,7 @@ fn one_that_is_killed_while_it_waits_gives_all_back_at_once() {
 }
 
 #[test]
-fn a_lane_of_killed_tokens_is_passed_over_by_a_running_holder() {
+fn a_lane_goes_on_beyond_tokens_that_were_killed_behind_a_running_holder() {
     let gate = small_gate();
     let order = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
     let holder = Held::new(&gate.handle(), serial(1));
