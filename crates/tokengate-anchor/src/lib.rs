@@ -11,7 +11,7 @@
 //! # Costs
 //!
 //! A mark is a lock of a map's shard, a look-up and an addition, some tens of nanoseconds; a release
-//! is a subtraction. Opening a chain costs a SHA-256 of one block; joining and leaving are an
+//! is an addition. Opening a chain costs a SHA-256 of one block; joining and leaving are an
 //! addition and a subtraction. As many entries and chains are kept in memory as were ever in use at
 //! one time: 128 bytes for a chain, and for an entry with a value of up to 104. They are made sixteen at a
 //! time.

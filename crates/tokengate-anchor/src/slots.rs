@@ -6,7 +6,7 @@
 //!
 //! Slots are made in blocks, and the list of blocks only points to them. In the list itself, a slot would
 //! take another cache line for the flag that the list has for each element; and as the list grows by
-//! doubling, somebody would wait until as much memory as there is is zeroed.
+//! doubling, somebody would have to zero as much memory as it has already.
 //!
 //! Free numbers are kept in several pools, so that threads which take and threads which give back
 //! seldom meet: a thread uses one pool, and takes half of another when that is empty.

@@ -31,12 +31,13 @@ const HAS_PLACES: u64 = 1;
 pub(crate) struct Over {
     /// The one whose turn it is now, if a worker came upon it before.
     pub(crate) next: Option<Runnable>,
-    /// The runnable of the turn itself, if it waited here: a tombstone.
+    /// The runnable of the turn itself, if it waited here: a tombstone. Only of one that was ended from
+    /// outside; whoever else ends a turn has the runnable, or runs it in its turn.
     pub(crate) tombstone: Option<Runnable>,
 }
 
 impl Lane {
-    /// Whether it is this turn, or that is over.
+    /// Whether this turn has come: it is served now, or over.
     ///
     /// Acquire: pairs with the Release of each end of a turn, so the body sees what the one before it
     /// has written.
@@ -128,7 +129,7 @@ impl Lane {
         lock(&self.places).take_all(backlogs)
     }
 
-    /// Whether nobody waits here, as far as can be seen.
+    /// Whether nothing is known of turns to come, so nobody waits here; as far as can be seen.
     pub(crate) fn is_empty(&self) -> bool {
         // Relaxed: a look.
         self.word.load(Relaxed) & HAS_PLACES == 0

@@ -88,7 +88,7 @@ const HAS_TURN: u64 = 1 << 63;
 #[derive(Debug)]
 pub(crate) struct BondWord {
     word: AtomicU64,
-    /// Counts if the word says so.
+    /// Means nothing unless the word says that there is a turn.
     turn: AtomicU64,
 }
 

@@ -73,8 +73,8 @@ pub struct Token<T, E = Infallible> {
 pub enum TokenState {
     /// Made, and not yet posted: its batch is still open.
     Created,
-    /// In the lane of its key, behind others; or set aside by a worker, as it may not start
-    /// yet; or it has failed, and its next attempt is not due yet.
+    /// Behind others in the lane of its key, posted or not; or set aside by a worker, as it may not
+    /// start yet; or it has failed, and its next attempt is not due yet.
     Waiting,
     /// In the mailbox of a core, or with a worker that has not started it.
     Admitted,

@@ -17,7 +17,7 @@ pub struct TokenView {
     pub operation: &'static Operation,
     /// Its gate and domain.
     pub place: Place,
-    /// Its entry, chain and limit.
+    /// Its entry, its turn in the lane there, its chain and its limit.
     pub bond: Bond,
 }
 

@@ -12,7 +12,7 @@ use tokengate_token::{Place, Runnable};
 use crate::sync::atomic::AtomicUsize;
 use crate::sync::atomic::Ordering::Relaxed;
 
-/// A lane that was long keeps no more places than these.
+/// A lane that was long keeps memory for no more places than these.
 const KEPT: usize = 16;
 
 /// A lane tells of so many that wait at a time: it costs a line that all lanes of the domain share.
@@ -49,7 +49,7 @@ impl Places {
         if self.all.is_empty() {
             self.first = now + 1;
         }
-        // As many as the key has tokens in flight at most, and those are larger.
+        // No overflow: a place is 16 bytes, so memory ends before the index does.
         let index = (turn - self.first) as usize;
         if index >= self.all.len() {
             self.all.resize_with(index + 1, Turn::default);
