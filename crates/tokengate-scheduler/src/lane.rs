@@ -160,6 +160,12 @@ mod tests {
     }
 
     #[test]
+    fn a_lane_leaves_an_entry_of_the_registry_in_128_bytes() {
+        // See the registry for what else is in an entry.
+        assert!(size_of::<Lane>() <= 104);
+    }
+
+    #[test]
     fn a_token_that_is_to_be_ended_leaves_no_place_behind() {
         let (lane, backlogs) = (Lane::default(), Backlogs::new(1));
         let goes_on = lane.set_aside(5, runnable(), &backlogs, |_| true);

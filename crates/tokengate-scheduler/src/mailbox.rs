@@ -236,7 +236,9 @@ mod tests {
         // However many have gone through.
         for round in 0..100 {
             post(1);
-            assert!(queued(4) <= SEEN_FOR + 4 || round < SEEN_FOR);
+            // What it saw before the loop is good for some posts.
+            let stale = if round < SEEN_FOR { 2 * SEEN_FOR } else { 0 };
+            assert!(queued(4) <= SEEN_FOR + 4 + stale);
             assert_eq!(drain(1), 1);
         }
         post(SEEN_FOR);

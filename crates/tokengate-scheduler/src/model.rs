@@ -328,13 +328,13 @@ impl Lane {
         self.0.0.has_come(turn)
     }
 
-    /// As `Anchors::arrive`.
-    pub fn arrive(&self, turn: u64, runnable: Runnable) -> Option<Runnable> {
+    /// As `Anchors::arrive`; `refused` says whether an order ends the token.
+    pub fn arrive(&self, turn: u64, runnable: Runnable, refused: bool) -> Option<Runnable> {
         let (lane, backlogs) = &*self.0;
         if lane.has_come(turn) {
             return Some(runnable);
         }
-        lane.set_aside(turn, runnable, backlogs, |_| false)
+        lane.set_aside(turn, runnable, backlogs, |_| refused)
     }
 
     pub fn end(&self, turn: u64) -> Over {

@@ -39,6 +39,20 @@ fn a_kill_against_the_arrival_of_its_own_runnable_and_the_end_before_loses_neith
 }
 
 #[test]
+fn one_that_an_order_ends_on_its_arrival_lets_the_lane_go_on_from_the_end_before() {
+    loom::model(|| {
+        let (line, [first, second, third]) = Line::with();
+        let others = [
+            spawn(&line, |line| line.refuse(second)),
+            spawn(&line, |line| line.work([third])),
+        ];
+        line.work([first]);
+        join(others);
+        line.assert_done();
+    });
+}
+
+#[test]
 fn a_body_behind_one_that_was_killed_sees_what_was_written_before_that() {
     loom::model(|| {
         let (line, [first, second, third]) = Line::with();

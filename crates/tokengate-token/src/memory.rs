@@ -1,6 +1,6 @@
 //! Where cells live: recycled blocks per thread, bounded, else the user's allocator.
 //!
-//! Called by `cell` to make and free cells. A thread keeps at most [`BOUND_BYTES`] of free blocks;
+//! Called by `cell` to make and free cells. A thread keeps at most 2 MiB of free blocks;
 //! what is beyond goes back to the allocator, and all of it when the thread ends. A block is always
 //! an allocation of its own, so it may be freed by any thread.
 //!

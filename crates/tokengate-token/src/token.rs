@@ -149,7 +149,8 @@ impl<T, E> Token<T, E> {
         self.handle.header().operation()
     }
 
-    /// Where the token is in its life. One load; the answer may be old when it arrives.
+    /// Where the token is in its life. One load, and a look into its lane if it is one of a serial key that
+    /// has not started; the answer may be old when it arrives.
     pub fn state(&self) -> TokenState {
         TokenState::of(self.handle.header())
     }

@@ -60,7 +60,7 @@ impl Line {
         let mut runnables = runnables.into_iter();
         let first = runnables.next().unwrap();
         for (runnable, turn) in runnables.zip(1..) {
-            assert!(line.lane.arrive(turn, runnable).is_none());
+            assert!(line.lane.arrive(turn, runnable, false).is_none());
         }
         (line, first)
     }
@@ -78,7 +78,8 @@ impl Line {
     /// As a worker that takes these out of its queue, in this order.
     pub(crate) fn work<const N: usize>(&self, queue: [Runnable; N]) {
         for runnable in queue {
-            let arrived = self.lane.arrive(self.turn_of(&runnable), runnable);
+            let turn = self.turn_of(&runnable);
+            let arrived = self.lane.arrive(turn, runnable, false);
             self.go_on(arrived);
         }
     }
@@ -105,6 +106,16 @@ impl Line {
             let next = self.end_unstarted(turn);
             self.go_on(next);
         }
+    }
+
+    /// As a worker that takes this one out of its queue, which an order ends.
+    pub(crate) fn refuse(&self, runnable: Runnable) {
+        let turn = self.turn_of(&runnable);
+        let arrived = self.lane.arrive(turn, runnable, true);
+        let claimed = self.claim(turn);
+        let next = claimed.then(|| self.end_unstarted(turn)).flatten();
+        self.spend(arrived.expect("it goes on to its end"));
+        self.go_on(next);
     }
 
     /// As the purge of a shutdown.
