@@ -224,6 +224,12 @@ impl Domain {
         queued + self.waiting_in_lanes() + usize::from(self.sleepers.count() == 0)
     }
 
+    /// As [`load`](Self::load), with what is in its workers' queues: costs a line that each of them writes.
+    pub(crate) fn work(&self) -> usize {
+        let in_queues = self.stealers.iter().map(Stealer::len).sum::<usize>();
+        self.load() + in_queues
+    }
+
     /// About how many of its tokens wait in lanes.
     pub(crate) fn waiting_in_lanes(&self) -> usize {
         self.anchors.backlogs.of(self.index)

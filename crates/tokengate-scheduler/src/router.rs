@@ -207,7 +207,7 @@ impl Router {
     }
 
     /// The core for a new key: of two candidates the one with less queued work, with what the caller
-    /// has deferred for each. Keys stay, so none goes to a domain that is only lent.
+    /// has deferred for each. Keys stay, so none goes to a domain that is only lent, and each one counts.
     pub(crate) fn route_key(
         &self,
         weight: Weight,
@@ -222,11 +222,10 @@ impl Router {
         let turn = rotation.next();
         let candidate = range.own[in_turn(turn, range.own.len())];
         let rival = range.rival(turn);
-        let load = |core| load(core, domains) + deferred(core);
-        let (load_here, load_there) = (load(candidate), load(rival));
-        // A key stays for longer than one token: so a core with nothing to do wins, too.
-        let is_idle = load_there == 0 && load_here > 0;
-        if is_idle || load_there + range.margin() <= load_here {
+        let work = |core: Position| domains[usize::from(core.domain)].work() + deferred(core);
+        // A reserved core need only be no worse.
+        let enough = work(candidate) + usize::from(range.reserved > 0);
+        if work(rival) < enough {
             rival
         } else {
             candidate
@@ -280,20 +279,18 @@ impl Range {
         domains[usize::from(lent.domain)].is_idle().then_some(*lent)
     }
 
-    /// The candidate, unless another core's queue is clearly shorter.
+    /// The candidate, unless another core's queue is clearly shorter; a reserved core's need only
+    /// be no longer.
     #[cold]
     fn shorter(&self, candidate: Position, turn: usize, domains: &[Arc<Domain>]) -> Position {
+        let margin = if self.reserved > 0 { 0 } else { CLEARLY_LONGER };
+        let load = |core: Position| domains[usize::from(core.domain)].load();
         let rival = self.rival(turn);
-        if load(rival, domains) + self.margin() <= load(candidate, domains) {
+        if load(rival) + margin <= load(candidate) {
             rival
         } else {
             candidate
         }
-    }
-
-    /// How much shorter the queue of a rival must be: that of a reserved core need only be no longer.
-    fn margin(&self) -> usize {
-        if self.reserved > 0 { 0 } else { CLEARLY_LONGER }
     }
 
     /// What the candidate of this turn is compared with: a reserved core, if there are any.
@@ -312,10 +309,6 @@ impl Range {
         };
         self.own[(place + shift) % self.own.len()]
     }
-}
-
-fn load(position: Position, domains: &[Arc<Domain>]) -> usize {
-    domains[usize::from(position.domain)].load()
 }
 
 #[cfg(test)]

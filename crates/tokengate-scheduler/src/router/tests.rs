@@ -382,6 +382,31 @@ fn a_new_key_goes_where_nothing_is_to_do() {
 }
 
 #[test]
+fn a_new_key_goes_where_less_is_to_do_by_a_single_token_and_with_what_workers_have_taken() {
+    let cores = shared(2);
+    let rotation = Rotation::new();
+    let routes = || {
+        let router = &cores.router;
+        let route = |_| router.route_key(Weight::Medium, &rotation, &cores.domains, |_| 0);
+        let routes: HashSet<_> = (0..10).map(route).map(|core| core.domain).collect();
+        routes
+    };
+    cores.post(0, 1);
+    assert_eq!(routes(), HashSet::from([1]));
+    cores.post(1, 1);
+    assert_eq!(routes(), HashSet::from([0, 1]));
+    let (_, queue) = &cores.workers[1];
+    assert_eq!(cores.domains[1].drain(0, queue), 1);
+    assert_eq!(
+        routes(),
+        HashSet::from([0, 1]),
+        "it is in the worker's queue"
+    );
+    cores.post(1, 1);
+    assert_eq!(routes(), HashSet::from([0]));
+}
+
+#[test]
 fn a_key_that_is_free_does_not_stay_outside_of_the_range_of_its_weight() {
     let cores = strict(4);
     (0..4).for_each(|domain| cores.post(domain, 1));
