@@ -71,6 +71,8 @@ pub(crate) struct Router {
 pub(crate) struct Rotation {
     next: Cell<usize>,
     until_comparison: Cell<usize>,
+    /// For keys that are placed.
+    next_key: Cell<usize>,
 }
 
 impl Rotation {
@@ -81,6 +83,7 @@ impl Rotation {
         let start = STAGGER.fetch_add(1, Relaxed);
         Self {
             next: Cell::new(start),
+            next_key: Cell::new(start),
             until_comparison: Cell::new(COMPARE_EVERY),
         }
     }
@@ -88,6 +91,12 @@ impl Rotation {
     pub(crate) fn next(&self) -> usize {
         let next = self.next.get();
         self.next.set(next.wrapping_add(1));
+        next
+    }
+
+    fn next_key(&self) -> usize {
+        let next = self.next_key.get();
+        self.next_key.set(next.wrapping_add(1));
         next
     }
 
@@ -219,9 +228,10 @@ impl Router {
         if let [only] = *range.own {
             return only;
         }
-        let turn = rotation.next();
-        let candidate = range.own[in_turn(turn, range.own.len())];
-        let rival = range.rival(turn);
+        // One core after the other: of keys that come at one time each gets as many.
+        let turn = rotation.next_key();
+        let place = turn % range.own.len();
+        let (candidate, rival) = (range.own[place], range.rival(turn, place));
         let work = |core: Position| domains[usize::from(core.domain)].work() + deferred(core);
         // A reserved core need only be no worse.
         let enough = work(candidate) + usize::from(range.reserved > 0);
@@ -285,7 +295,7 @@ impl Range {
     fn shorter(&self, candidate: Position, turn: usize, domains: &[Arc<Domain>]) -> Position {
         let margin = if self.reserved > 0 { 0 } else { CLEARLY_LONGER };
         let load = |core: Position| domains[usize::from(core.domain)].load();
-        let rival = self.rival(turn);
+        let rival = self.rival(turn, in_turn(turn, self.own.len()));
         if load(rival) + margin <= load(candidate) {
             rival
         } else {
@@ -293,15 +303,15 @@ impl Range {
         }
     }
 
-    /// What the candidate of this turn is compared with: a reserved core, if there are any.
-    fn rival(&self, turn: usize) -> Position {
+    /// What the candidate of this turn, which has this place, is compared with: a reserved core, if there
+    /// are any.
+    fn rival(&self, turn: usize, place: usize) -> Position {
         if self.reserved > 0 {
             return self.own[in_turn(turn, self.reserved)];
         }
         // Not the same place in the order: as one core after the other has its turn to be the
         // candidate, so have the others to be what it is compared with.
         let others = self.own.len() - 1;
-        let place = in_turn(turn, self.own.len());
         let shift = 1 + if others == 0 {
             0
         } else {

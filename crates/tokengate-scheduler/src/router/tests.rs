@@ -382,6 +382,22 @@ fn a_new_key_goes_where_nothing_is_to_do() {
 }
 
 #[test]
+fn of_keys_that_come_at_one_time_each_core_gets_as_many() {
+    let cores = shared(3);
+    // From whatever start.
+    for _ in 0..10 {
+        let rotation = Rotation::new();
+        let mut keys = [0; 3];
+        for _ in 0..6 {
+            let router = &cores.router;
+            let core = router.route_key(Weight::Medium, &rotation, &cores.domains, |_| 0);
+            keys[usize::from(core.domain)] += 1;
+        }
+        assert_eq!(keys, [2; 3]);
+    }
+}
+
+#[test]
 fn a_new_key_goes_where_less_is_to_do_by_a_single_token_and_with_what_workers_have_taken() {
     let cores = shared(2);
     let rotation = Rotation::new();
