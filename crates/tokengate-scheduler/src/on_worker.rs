@@ -125,12 +125,15 @@ impl OnWorker {
         if !self.domain.is_alone() || self.domain.mailboxes.len() > 1 {
             return !self.domain.has_work();
         }
-        while queue.is_all_of(lane) {
-            if self.domain.drain(self.core, queue) == 0 {
-                return true;
+        // Not what is posted meanwhile: there may be no end of it.
+        let mut left = self.domain.mailboxes[self.core].queued();
+        while left > 0 && queue.is_all_of(lane) {
+            match self.domain.drain(self.core, queue) {
+                0 => break,
+                drained => left = left.saturating_sub(drained),
             }
         }
-        false
+        queue.is_all_of(lane)
     }
 
     /// Queues a runnable of the domain behind all that is queued for a core: for each one in its turn, as
